@@ -1,0 +1,37 @@
+package hub
+
+// Code classifies an [Error].
+type Code string
+
+const (
+	Invalid     Code = "invalid"     // an argument is wrong
+	NotFound    Code = "not_found"   // there is no such thing, or the actor may not see it
+	Conflict    Code = "conflict"    // a key was used with another payload, or is in use
+	Reset       Code = "reset"       // a cursor is of another epoch, expired, or ahead of the head
+	Full        Code = "full"        // the log, or a limit, is full
+	Unavailable Code = "unavailable" // the hub is closing, or the log does not answer
+)
+
+// Error is an error the caller may see: it names the argument, what was wrong
+// and what is allowed. Anything else that a hub returns is internal.
+type Error struct {
+	Code Code
+	Arg  string // the argument's name in the tools and in REST ("room", "message"), or empty
+	Msg  string
+}
+
+func (e *Error) Error() string {
+	if e.Arg == "" {
+		return e.Msg
+	}
+	return e.Arg + ": " + e.Msg
+}
+
+// Is makes errors.Is(err, ErrNotFound) and its like hold by code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Arg == "" && t.Msg == "" && t.Code == e.Code
+}
+
+// ErrNotFound matches every [Error] with the code [NotFound].
+var ErrNotFound = &Error{Code: NotFound}
