@@ -1,0 +1,66 @@
+# The versions of all tools are pinned here; the packages of the Node suites
+# are pinned by the package-lock.json beside them.
+GOLANGCI_LINT := v2.15.0
+DEADCODE      := v0.52.0
+
+MODULES  := . clients/gosdk
+LINT     := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT)/golangci-lint
+FUZZTIME := 10s
+
+.PHONY: build test check lint floors tidy deadcode race conformance clients load fuzz tools
+
+build:
+	go build -o bin/ ./cmd/...
+
+# Needs nothing but Go.
+test:
+	go test ./...
+
+# All that CI checks. The stage names are targets of their own.
+check:
+	@for stage in lint tidy deadcode race conformance clients; do \
+		echo "== $$(date +%T) $$stage"; \
+		$(MAKE) --no-print-directory $$stage || exit; \
+	done
+
+# Among the linters are vet, staticcheck and the floors.
+lint: tools
+	@for m in $(MODULES); do (cd $$m && $(LINT) run ./...) || exit; done
+
+# The floors of ARCHITECTURE.md are depguard's rules in .golangci.yml.
+floors: tools
+	$(LINT) run --enable-only depguard ./...
+
+tidy:
+	@for m in $(MODULES); do (cd $$m && go mod tidy -diff) || exit; done
+
+# Functions that neither a program nor a test reaches; deadcode itself exits 0.
+deadcode:
+	@dead="$$(go run golang.org/x/tools/cmd/deadcode@$(DEADCODE) -test ./...)" || exit; \
+	if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
+
+race:
+	go test -race ./...
+
+# Real clients against the built program: mcp-go's, the Go SDK's, the
+# TypeScript SDK's two.
+clients: build clients/typescript/node_modules/.package-lock.json
+	go test -race ./clients/...
+	cd clients/gosdk && go test -race -count=1 ./...
+	cd clients/typescript && npm test
+
+clients/typescript/node_modules/.package-lock.json: clients/typescript/package-lock.json
+	cd clients/typescript && npm ci --ignore-scripts
+
+fuzz:
+	@for pkg in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit; \
+		done; \
+	done
+
+# Built here once, about four minutes on two cores.
+tools: $(LINT)
+
+$(LINT):
+	GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
