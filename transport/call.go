@@ -1,0 +1,242 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// call is one request on its way: HandleMessage in a goroutine of its own,
+// whose answer goes to a stream.
+type call struct {
+	srv    *Server
+	msg    message
+	sess   *session // nil without a session
+	peer   *peer
+	stream *stream
+	// listen is the subscription that a subscriptions/listen keeps open.
+	listen *listen
+
+	ctx    context.Context //nolint:containedctx // mcp-go's NotificationChannel has no parameter for it
+	cancel context.CancelCauseFunc
+	onEnd  []func() // gives back what the call holds
+}
+
+// newCall counts and enters a call; [call.run] must follow, or [call.drop].
+func (s *Server) newCall(ctx context.Context, msg message, sess *session, p *peer, st *stream) (*call, error) {
+	release, err := s.quota.call(p.owner.User)
+	if err != nil {
+		return nil, withID(err, msg.id)
+	}
+	c, err := s.openCall(ctx, msg, sess, p, st)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	timed, stop := context.WithTimeoutCause(c.ctx, s.limits.MaxCall, errTooLong)
+	c.ctx = timed
+	c.onEnd = append(c.onEnd, stop, release)
+	return c, nil
+}
+
+// openCall enters a call. It runs under a context that a broken connection does
+// not cancel (2025-11-25, transports: disconnection "SHOULD NOT be interpreted
+// as the client cancelling its request"); on 2026-07-28, where it does, the
+// serving goroutine cancels.
+func (s *Server) openCall(ctx context.Context, msg message, sess *session, p *peer, st *stream) (*call, error) {
+	if !s.calls.begin() {
+		return nil, draining().withID(msg.id)
+	}
+	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st}
+	if sess != nil {
+		if err := sess.addCall(c); err != nil {
+			s.calls.end()
+			return nil, err
+		}
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(s.base, func() { c.cancel(errShutdown) })
+	c.onEnd = []func(){func() { detach() }, func() { c.cancel(nil) }}
+	return c, nil
+}
+
+// drop takes back a call that has not run.
+func (c *call) drop() {
+	if c.sess != nil {
+		c.sess.removeCall(c)
+	}
+	for _, f := range c.onEnd {
+		f()
+	}
+	c.srv.calls.end()
+}
+
+// run answers the request.
+func (c *call) run() {
+	defer c.drop()
+	reply := c.handle()
+	if reply == nil {
+		c.stream.appendNoResponse()
+		return
+	}
+	// The call itself may have been cut off by then; its answer still waits for
+	// room, as long as the server and the session live.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.srv.limits.MaxCall)
+	defer cancel()
+	stop := context.AfterFunc(c.srv.base, cancel)
+	defer stop()
+	_ = c.stream.appendResponse(ctx, reply) // nobody is left to be told
+}
+
+// handle runs the request and returns the encoded answer, nil for none.
+func (c *call) handle() (reply []byte) {
+	ctx := c.ctx
+	v := newView(c)
+	kept := &keptError{}
+	ctx = context.WithValue(ctx, keptErrorKey{}, kept)
+	ctx = server.WithSupportedProtocolVersions(ctx, supportedVersions)
+	ctx = c.srv.mcp.WithContext(ctx, v.session())
+	defer v.finish()
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.log.LogAttrs(ctx, slog.LevelError, "panic in a call",
+				slog.String("method", c.msg.method), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			reply = c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
+		}
+	}()
+
+	params, err := c.srv.openState(c)
+	if err != nil {
+		return c.faultReply(asFault(err))
+	}
+	resp := c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
+	v.finish()
+	switch cause := context.Cause(c.ctx); {
+	case errors.Is(cause, errCancelled), errors.Is(cause, errDisconnected), errors.Is(cause, errSessionEnded):
+		return nil
+	case c.listen != nil && cause != nil:
+		c.listen.farewell()
+	}
+	switch resp := resp.(type) {
+	case mcp.JSONRPCResponse:
+		if c.listen != nil {
+			resp = c.listen.tagResult(resp)
+		}
+		return c.resultReply(resp)
+	case mcp.JSONRPCError:
+		return c.faultReply(c.explain(resp, kept.err))
+	default:
+		return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
+	}
+}
+
+func (c *call) resultReply(resp mcp.JSONRPCResponse) []byte {
+	resp.ID = mcp.NewRequestId(c.msg.id) // exactly as sent
+	body, err := encode(resp)
+	if err != nil {
+		c.srv.log.LogAttrs(c.ctx, slog.LevelError, "a result cannot be encoded", slog.String("method", c.msg.method), slog.Any("error", err))
+		return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
+	}
+	if !c.peer.modern {
+		return body
+	}
+	body, err = c.srv.sealState(c, body)
+	if err != nil {
+		return c.faultReply(asFault(err))
+	}
+	return body
+}
+
+func (c *call) faultReply(f *fault) []byte { return f.withID(c.msg.id).rpcError() }
+
+// keptError keeps the typed error behind a JSON-RPC error that mcp-go answers
+// with, so that it can be told in full.
+type keptError struct{ err error }
+
+type keptErrorKey struct{}
+
+func keepError(ctx context.Context, _ any, _ mcp.MCPMethod, _ any, err error) {
+	if kept, ok := ctx.Value(keptErrorKey{}).(*keptError); ok {
+		kept.err = err
+	}
+}
+
+// clientError is an error whose text is meant for the client.
+type clientError string
+
+func (e clientError) Error() string { return string(e) }
+
+// explain gives an error of mcp-go the code and the data of its revision. What
+// is nobody's business becomes "internal error" and is logged.
+func (c *call) explain(resp mcp.JSONRPCError, err error) *fault {
+	f := &fault{code: resp.Error.Code, msg: resp.Error.Message, data: resp.Error.Data}
+	var (
+		missing mcp.MissingRequiredClientCapabilityError
+		own     *fault
+		told    clientError
+	)
+	switch {
+	case errors.As(err, &missing):
+		return missingCapability(missing.Capability)
+	case errors.As(err, &own):
+		return own
+	case errors.Is(err, server.ErrResourceNotFound), errors.Is(err, mcp.ErrResourceNotFound):
+		return c.resourceNotFound()
+	case errors.Is(err, mcp.ErrInvalidParams):
+		f.code = mcp.INVALID_PARAMS
+	case errors.Is(context.Cause(c.ctx), errTooLong):
+		f.msg = fmt.Sprintf("the call took longer than %v, which is the limit", c.srv.limits.MaxCall)
+	case errors.Is(context.Cause(c.ctx), errShutdown):
+		return draining()
+	case errors.As(err, &told):
+	case f.code == mcp.INTERNAL_ERROR:
+		c.srv.log.LogAttrs(c.ctx, slog.LevelError, "call failed", slog.String("method", c.msg.method), slog.Any("error", err))
+		f.msg, f.data = "internal error", nil
+	}
+	return f
+}
+
+func missingCapability(name string) *fault {
+	return &fault{
+		status: http.StatusBadRequest, code: mcp.MISSING_REQUIRED_CLIENT_CAPABILITY,
+		msg:  fmt.Sprintf("this needs the client capability %q, which the request does not declare", name),
+		data: map[string]any{"requiredCapabilities": map[string]any{name: struct{}{}}},
+	}
+}
+
+// resourceNotFound is -32602 from 2026-07-28 on and -32002 before, with the URI
+// as data in both.
+func (c *call) resourceNotFound() *fault {
+	var p struct {
+		URI string `json:"uri"`
+	}
+	_ = json.Unmarshal(c.msg.params, &p) // without a URI the data is empty
+	f := &fault{code: mcp.RESOURCE_NOT_FOUND, msg: "resource not found", data: map[string]any{"uri": p.URI}}
+	if c.peer.modern {
+		f.code = mcp.INVALID_PARAMS
+	}
+	return f
+}
+
+func asFault(err error) *fault {
+	var f *fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return &fault{code: mcp.INTERNAL_ERROR, msg: "internal error"}
+}
+
+func withID(err error, id json.RawMessage) error {
+	var f *fault
+	if errors.As(err, &f) {
+		return f.withID(id)
+	}
+	return err
+}

@@ -1,0 +1,128 @@
+package transport
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+const (
+	codeRefused         = -32000 // a limit, or draining
+	codeSessionNotFound = -32001
+)
+
+// fault is a refusal by the transport: an HTTP status with a JSON-RPC error as
+// its body. Handlers return it, [Server.answerError] writes it.
+type fault struct {
+	status int
+	code   int
+	id     json.RawMessage // of the request it answers; nil is written as null
+	msg    string
+	data   any
+	allow  string        // for 405
+	retry  time.Duration // Retry-After, for 429 and 503
+}
+
+func (f *fault) Error() string { return f.msg }
+
+func (f *fault) withID(id json.RawMessage) *fault {
+	g := *f
+	g.id = id
+	return &g
+}
+
+func invalid(id json.RawMessage, msg string) *fault {
+	return &fault{status: http.StatusBadRequest, code: mcp.INVALID_REQUEST, id: id, msg: msg}
+}
+
+func notJSON(err error) *fault {
+	return &fault{status: http.StatusBadRequest, code: mcp.PARSE_ERROR, msg: "the body is not valid JSON: " + err.Error()}
+}
+
+func badHeader(id json.RawMessage, msg string) *fault {
+	return &fault{status: http.StatusBadRequest, code: mcp.HEADER_MISMATCH, id: id, msg: msg}
+}
+
+func unsupportedVersion(id json.RawMessage, requested string) *fault {
+	return &fault{
+		status: http.StatusBadRequest, code: mcp.UNSUPPORTED_PROTOCOL_VERSION, id: id,
+		msg:  fmt.Sprintf("protocol version %q is not supported here; supported: %s", requested, strings.Join(supportedVersions, ", ")),
+		data: mcp.UnsupportedProtocolVersionData{Supported: supportedVersions, Requested: requested},
+	}
+}
+
+// errSessionNotFound is the one answer for a session that ended, never was, or
+// belongs to somebody else.
+var errSessionNotFound = &fault{
+	status: http.StatusNotFound, code: codeSessionNotFound,
+	msg: "session not found: it ended or never was; send initialize without Mcp-Session-Id to begin a new one",
+}
+
+func methodNotAllowed(allow, msg string) *fault {
+	return &fault{status: http.StatusMethodNotAllowed, code: codeRefused, msg: msg, allow: allow}
+}
+
+func tooMany(msg string) *fault {
+	return &fault{status: http.StatusTooManyRequests, code: codeRefused, msg: msg, retry: time.Second}
+}
+
+func busy(msg string) *fault {
+	return &fault{status: http.StatusServiceUnavailable, code: codeRefused, msg: msg + "; try again later", retry: 10 * time.Second}
+}
+
+func draining() *fault {
+	return &fault{status: http.StatusServiceUnavailable, code: codeRefused, msg: "the server is shutting down; try again shortly", retry: 2 * time.Second}
+}
+
+// rpcError is the JSON-RPC form of the fault.
+func (f *fault) rpcError() []byte {
+	id := f.id
+	if id == nil {
+		id = json.RawMessage("null")
+	}
+	body, err := encode(mcp.JSONRPCError{
+		JSONRPC: mcp.JSONRPC_VERSION,
+		ID:      mcp.NewRequestId(id),
+		Error:   mcp.JSONRPCErrorDetails{Code: f.code, Message: f.msg, Data: f.data},
+	})
+	if err != nil { // data is of the transport's own types, and id has been parsed
+		panic(err)
+	}
+	return body
+}
+
+// answerError is where every refusal becomes an answer.
+func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	var f *fault
+	if !errors.As(err, &f) {
+		s.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
+		f = &fault{status: http.StatusInternalServerError, code: mcp.INTERNAL_ERROR, msg: "internal error"}
+	}
+	h := w.Header()
+	if f.allow != "" {
+		h.Set("Allow", f.allow)
+	}
+	if f.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(f.retry.Seconds())))
+	}
+	s.writeJSON(w, f.status, f.rpcError())
+}
+
+func (s *Server) writeJSON(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout)) // unsupported only by test recorders
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone has no use for the error
+	_ = rc.Flush()
+}

@@ -1,0 +1,113 @@
+package transport
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"wigwag/transport/sse"
+)
+
+// ServeSSE is GET /sse, the older transport's stream (2024-11-05): the first
+// event names the address to POST to, everything else arrives as messages. The
+// session lives as long as the connection.
+func (s *Server) ServeSSE(w http.ResponseWriter, r *http.Request) {
+	if err := s.serveSSE(w, r); err != nil {
+		s.answerError(w, r, err)
+	}
+}
+
+func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return methodNotAllowed("GET", "open the stream with GET; a client of Streamable HTTP POSTs to /mcp instead")
+	}
+	if !parseAccept(r).sse {
+		return notAcceptable("Accept must allow text/event-stream")
+	}
+	if s.isDraining() {
+		return draining()
+	}
+	owner := s.owner(r)
+	release, err := s.quota.stream(owner.User)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sess := newSession(s, newSessionID(), owner, true)
+	defer sess.connect()()
+	if err := s.sessions.add(sess); err != nil {
+		return err
+	}
+	defer s.sessions.remove(sess)
+
+	conn := sess.out.attach()
+	defer sess.out.detach(conn)
+	out, err := s.startSSE(w)
+	if err != nil {
+		return nil //nolint:nilerr // the client is gone
+	}
+	out.event(sse.Event{Name: "endpoint", Data: []byte("/messages?sessionId=" + url.QueryEscape(sess.id))})
+	if out.flush() != nil {
+		return nil
+	}
+	lifetime := time.NewTimer(s.lifetime(owner))
+	defer lifetime.Stop()
+	s.pump(r, out, sess.out, conn, lifetime.C, nil) // Shutdown ends the session, after its calls
+	return nil
+}
+
+// ServeMessages is POST /messages?sessionId=, the older transport's way in.
+// Answers arrive on the session's stream; here it is 202.
+func (s *Server) ServeMessages(w http.ResponseWriter, r *http.Request) {
+	if err := s.serveMessages(w, r); err != nil {
+		s.answerError(w, r, err)
+	}
+}
+
+func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return methodNotAllowed("POST", "messages are POSTed; the stream is GET /sse")
+	}
+	if err := checkContentType(r); err != nil {
+		return err
+	}
+	id := r.URL.Query().Get("sessionId")
+	if id == "" {
+		return invalid(nil, "the query parameter sessionId is missing; the first event of GET /sse gives the whole address")
+	}
+	sess := s.sessions.get(id, s.owner(r))
+	if sess == nil || !sess.sse {
+		return errSessionNotFound
+	}
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	msgs, batch, err := parseBody(body)
+	if err != nil {
+		return err
+	}
+	if batch {
+		return invalid(nil, "send one message in a body")
+	}
+	switch m := msgs[0]; {
+	case m.kind == notification:
+		s.notified(r.Context(), sess, m)
+	case m.kind == response:
+		if !sess.answer(m) {
+			return invalid(nil, "no request of the server with this id waits for an answer in this session")
+		}
+	case m.method == string(mcp.MethodSubscriptionsListen):
+		return &fault{status: http.StatusBadRequest, code: mcp.METHOD_NOT_FOUND, id: m.id, msg: "subscriptions/listen is of 2026-07-28, on /mcp"}
+	default:
+		c, err := s.newCall(r.Context(), m, sess, sess.peer, sess.out)
+		if err != nil {
+			return err
+		}
+		go c.run() // ends by itself, at the latest after MaxCall; Shutdown waits for it
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}

@@ -1,0 +1,68 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"wigwag/transport/sse"
+)
+
+// initialize begins a session (2025-11-25, lifecycle). It is answered at once,
+// before there could be anything to cancel, so it runs on the serving goroutine.
+func (p *post) initialize() error {
+	msg := p.msgs[0]
+	if !p.accepts.json && !p.accepts.sse {
+		return notAcceptable("Accept must allow application/json or text/event-stream")
+	}
+	if p.srv.isDraining() {
+		return draining().withID(msg.id)
+	}
+	sess := newSession(p.srv, newSessionID(), p.owner, false)
+	reply, ok := p.srv.handleInitialize(p.r.Context(), sess, msg)
+	if ok {
+		if err := p.srv.sessions.add(sess); err != nil {
+			return withID(err, msg.id)
+		}
+		p.w.Header().Set(mcp.HeaderSessionID, sess.id)
+	}
+	if p.accepts.json {
+		p.srv.writeJSON(p.w, http.StatusOK, reply)
+		return nil
+	}
+	out, err := p.srv.startSSE(p.w)
+	if err != nil {
+		return nil //nolint:nilerr // the client is gone
+	}
+	out.event(sse.Event{Name: "message", Data: reply})
+	_ = out.flush() // as above
+	return nil
+}
+
+// handleInitialize lets mcp-go answer for the session, whose peer then knows
+// the client and the negotiated version. ok is false for an error.
+func (s *Server) handleInitialize(ctx context.Context, sess *session, msg message) (reply []byte, ok bool) {
+	c := &call{srv: s, msg: msg, sess: sess, peer: sess.peer, stream: sess.out, ctx: context.WithoutCancel(ctx)}
+	reply = c.handle()
+	var r struct {
+		Error json.RawMessage `json:"error"`
+	}
+	return reply, json.Unmarshal(reply, &r) == nil && r.Error == nil
+}
+
+// notified handles a notification of a session. The transport owns
+// cancellation; mcp-go gets the others.
+func (s *Server) notified(ctx context.Context, sess *session, m message) {
+	if m.method != string(mcp.MethodNotificationCancelled) {
+		s.mcp.HandleMessage(s.mcp.WithContext(ctx, sess), m.encode(m.params))
+		return
+	}
+	var p struct {
+		RequestID json.RawMessage `json:"requestId"`
+	}
+	if json.Unmarshal(m.params, &p) == nil {
+		sess.cancel(p.RequestID)
+	}
+}

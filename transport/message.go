@@ -1,0 +1,167 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+type kind int
+
+const (
+	request kind = iota
+	notification
+	response
+)
+
+// message is one JSON-RPC message of a client.
+type message struct {
+	kind   kind
+	id     json.RawMessage // exactly as sent; nil for a notification
+	method string
+	params json.RawMessage
+	result json.RawMessage // of a response
+	fault  json.RawMessage // the error of a response
+}
+
+const (
+	maxIDBytes = 512
+	maxBatch   = 100 // messages a batch of 2025-03-26 may hold
+)
+
+// parseBody reads a body: one message, or a batch of them (batch is true even
+// for a batch of one).
+func parseBody(body []byte) (msgs []message, batch bool, err error) {
+	if !utf8.Valid(body) {
+		return nil, false, &fault{status: http.StatusBadRequest, code: mcp.PARSE_ERROR, msg: "the body is not valid UTF-8"}
+	}
+	if body = bytes.TrimSpace(body); len(body) == 0 || body[0] != '[' {
+		m, err := parseMessage(body)
+		return []message{m}, false, err
+	}
+	var raws []json.RawMessage
+	if err := json.Unmarshal(body, &raws); err != nil {
+		return nil, true, notJSON(err)
+	}
+	if len(raws) == 0 || len(raws) > maxBatch {
+		return nil, true, invalid(nil, fmt.Sprintf("a batch holds 1 to %d messages, this one has %d", maxBatch, len(raws)))
+	}
+	msgs = make([]message, len(raws))
+	for i, raw := range raws {
+		if msgs[i], err = parseMessage(raw); err != nil {
+			return nil, true, err
+		}
+	}
+	return msgs, true, nil
+}
+
+func parseMessage(raw json.RawMessage) (message, error) {
+	var env struct {
+		JSONRPC string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Method  *string         `json:"method"`
+		Params  json.RawMessage `json:"params"`
+		Result  json.RawMessage `json:"result"`
+		Error   json.RawMessage `json:"error"`
+	}
+	if err := json.Unmarshal(raw, &env); err != nil {
+		var wrongType *json.UnmarshalTypeError
+		if errors.As(err, &wrongType) {
+			return message{}, invalid(nil, "not a JSON-RPC 2.0 message: "+err.Error())
+		}
+		return message{}, notJSON(err)
+	}
+	m := message{id: env.ID, params: env.Params, result: env.Result, fault: env.Error}
+	if env.ID != nil {
+		if err := checkID(env.ID); err != nil {
+			return message{}, err
+		}
+	}
+	switch {
+	case env.JSONRPC != mcp.JSONRPC_VERSION:
+		return message{}, invalid(env.ID, `"jsonrpc" must be "2.0"`)
+	case env.Method != nil && *env.Method == "":
+		return message{}, invalid(env.ID, `"method" is empty`)
+	case env.Method != nil && env.ID != nil:
+		m.kind, m.method = request, *env.Method
+	case env.Method != nil:
+		m.kind, m.method = notification, *env.Method
+	case env.ID != nil && (env.Result != nil) != (env.Error != nil):
+		m.kind = response
+	default:
+		return message{}, invalid(env.ID, `a message has a "method", or an "id" with either "result" or "error"`)
+	}
+	if m.kind != response && len(env.Params) > 0 && env.Params[0] != '{' && string(env.Params) != "null" {
+		return message{}, invalid(env.ID, `"params" must be an object`)
+	}
+	return m, nil
+}
+
+// checkID allows strings and numbers, as MCP does; null, which JSON-RPC would
+// allow, is refused (base protocol, "Requests").
+func checkID(id json.RawMessage) error {
+	switch {
+	case len(id) > maxIDBytes:
+		return invalid(nil, fmt.Sprintf(`"id" is longer than %d bytes`, maxIDBytes))
+	case id[0] == '"', id[0] == '-', id[0] >= '0' && id[0] <= '9':
+		return nil
+	default:
+		return invalid(nil, `"id" must be a string or a number`)
+	}
+}
+
+// encode is the message as mcp-go gets it: only what was read here, so that
+// keys sent twice or in another case cannot mean one thing here and another
+// there.
+func (m *message) encode(params json.RawMessage) json.RawMessage {
+	buf := make([]byte, 0, len(params)+len(m.id)+len(m.method)+64)
+	buf = append(buf, `{"jsonrpc":"2.0","method":`...)
+	method, err := json.Marshal(m.method)
+	if err != nil {
+		panic(err) // a string
+	}
+	buf = append(buf, method...)
+	if m.id != nil {
+		buf = append(append(buf, `,"id":`...), m.id...)
+	}
+	if params != nil {
+		buf = append(append(buf, `,"params":`...), params...)
+	}
+	return append(buf, '}')
+}
+
+// meta is params._meta, whose keys are exact. A shape that does not fit reads
+// as empty: what is wrong with it is then said by whoever requires a key.
+type meta map[string]json.RawMessage
+
+func (m *message) meta() meta {
+	var p struct {
+		Meta meta `json:"_meta"`
+	}
+	if json.Unmarshal(m.params, &p) != nil {
+		return nil
+	}
+	return p.Meta
+}
+
+// text returns a string value; ok is false when there is none.
+func (m meta) text(key string) (s string, ok bool) {
+	return s, json.Unmarshal(m[key], &s) == nil
+}
+
+// encode is json.Marshal without the escaping of <, > and &, which in chat is
+// noise on the wire.
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,138 @@
+package transport
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// serveModern serves 2026-07-28: stateless, every request carries all there is
+// to know of its client.
+func (p *post) serveModern() error {
+	msg := p.msgs[0]
+	switch {
+	case p.batch:
+		return invalid(nil, "revision 2026-07-28 has no batches: send one message in a body")
+	case msg.kind == response:
+		return invalid(nil, "on 2026-07-28 the server sends no requests, so there is nothing to respond to; answers go into inputResponses")
+	case msg.kind == notification:
+		if err := p.checkHeaders(msg); err != nil {
+			return err
+		}
+		p.w.WriteHeader(http.StatusAccepted) // closing the response stream is what cancels
+		return nil
+	}
+	meta := msg.meta()
+	if err := p.checkMeta(msg, meta); err != nil {
+		return err
+	}
+	if err := p.checkHeaders(msg); err != nil {
+		return err
+	}
+	level, _ := meta.text(mcp.MetaKeyLogLevel)
+	p.peer = &peer{
+		id: newSessionID(), owner: p.owner, modern: true, initialized: true,
+		version: mcp.ProtocolVersion20260728, level: mcp.LoggingLevel(level),
+	}
+	if msg.method == string(mcp.MethodSubscriptionsListen) {
+		return p.serveListen(msg)
+	}
+	return p.answerCalls(p.msgs)
+}
+
+// checkMeta checks what every request of 2026-07-28 must declare (base
+// protocol, "_meta"; transports, "Protocol Version Header").
+func (p *post) checkMeta(msg message, m meta) error {
+	version, ok := m.text(mcp.MetaKeyProtocolVersion)
+	switch {
+	case !ok:
+		return badParams(msg.id, "params._meta must hold "+mcp.MetaKeyProtocolVersion)
+	case p.version == "":
+		return badHeader(msg.id, "the header MCP-Protocol-Version is missing; it must equal "+mcp.MetaKeyProtocolVersion)
+	case p.version != version:
+		return badHeader(msg.id, fmt.Sprintf("the header MCP-Protocol-Version is %q and %s is %q; they must be equal", p.version, mcp.MetaKeyProtocolVersion, version))
+	}
+	var caps *mcp.ClientCapabilities
+	if json.Unmarshal(m[mcp.MetaKeyClientCapabilities], &caps) != nil || caps == nil {
+		return badParams(msg.id, "params._meta must hold "+mcp.MetaKeyClientCapabilities+", an object that may be empty")
+	}
+	return nil
+}
+
+func badParams(id json.RawMessage, text string) *fault {
+	return &fault{status: http.StatusBadRequest, code: mcp.INVALID_PARAMS, id: id, msg: text}
+}
+
+// checkHeaders compares the headers that repeat parts of the body for whoever
+// routes on them (2026-07-28, transports, "Standard Request Headers").
+func (p *post) checkHeaders(msg message) error {
+	h := p.r.Header
+	err := mcp.ValidateStandardHeaders(h.Get, mcp.ProtocolVersion20260728, mcp.MCPMethod(msg.method), msg.params)
+	if err == nil && msg.method == string(mcp.MethodToolsCall) {
+		var call struct {
+			Name string `json:"name"`
+		}
+		_ = json.Unmarshal(msg.params, &call) // mcp-go answers what does not fit
+		if tool := p.srv.mcp.GetTool(call.Name); tool != nil {
+			err = mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
+				return h.Get(name), len(h.Values(name)) > 0
+			}, &tool.Tool, msg.params)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	var mismatch mcp.HeaderMismatchError
+	if errors.As(err, &mismatch) {
+		return badHeader(msg.id, mismatch.Error())
+	}
+	return badParams(msg.id, err.Error())
+}
+
+// modernStatus is the HTTP status of a lone response (2026-07-28, transports,
+// "Sending Messages to the Server").
+func modernStatus(resp []byte) int {
+	var r struct {
+		Error *struct {
+			Code int `json:"code"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(resp, &r) != nil || r.Error == nil {
+		return http.StatusOK
+	}
+	switch r.Error.Code {
+	case mcp.METHOD_NOT_FOUND:
+		return http.StatusNotFound
+	case mcp.PARSE_ERROR, mcp.INVALID_REQUEST, mcp.INVALID_PARAMS, mcp.HEADER_MISMATCH,
+		mcp.MISSING_REQUIRED_CLIENT_CAPABILITY, mcp.UNSUPPORTED_PROTOCOL_VERSION:
+		return http.StatusBadRequest
+	default:
+		return http.StatusOK
+	}
+}
+
+// serveListen serves subscriptions/listen: a response stream that stays open.
+func (p *post) serveListen(msg message) error {
+	if !p.accepts.sse {
+		return withID(notAcceptable("subscriptions/listen is answered with text/event-stream: Accept must allow it"), msg.id)
+	}
+	release, err := p.srv.quota.stream(p.owner.User)
+	if err != nil {
+		return withID(err, msg.id)
+	}
+	defer release()
+	p.stream = newStream(1, false)
+	c, err := p.srv.newListen(p.r.Context(), msg, p.peer, p.stream)
+	if err != nil {
+		return err
+	}
+	p.calls = []*call{c}
+	lifetime := time.AfterFunc(p.srv.lifetime(p.owner), func() { c.cancel(errLifetime) })
+	defer lifetime.Stop()
+	go c.run() // ends with the connection, the lifetime or the server
+	return p.answer()
+}

@@ -1,0 +1,139 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// quota counts what users hold: listening streams and running calls.
+type quota struct {
+	limits Limits
+
+	mu      sync.Mutex
+	streams int
+	calls   int
+	users   map[string]*usage // only users that hold something
+}
+
+type usage struct{ streams, calls int }
+
+// stream counts a listening stream, or says why there may not be one more.
+func (q *quota) stream(user string) (release func(), err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	u := q.userLocked(user)
+	switch limit := q.limits.MaxStreamsPerUser; {
+	case q.streams >= q.limits.MaxStreams:
+		q.tidyLocked(user)
+		return nil, busy(fmt.Sprintf("all %d streams of this server are in use", q.streams))
+	case limit >= 0 && u.streams >= limit:
+		q.tidyLocked(user)
+		return nil, tooMany(fmt.Sprintf("you have %d streams open, which is the limit; close one first", limit))
+	}
+	q.streams++
+	u.streams++
+	return sync.OnceFunc(func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.streams--
+		u.streams--
+		q.tidyLocked(user)
+	}), nil
+}
+
+// call counts a running call, or says why there may not be one more.
+func (q *quota) call(user string) (release func(), err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	u := q.userLocked(user)
+	switch limit := q.limits.MaxCallsPerUser; {
+	case q.calls >= q.limits.MaxStreams:
+		q.tidyLocked(user)
+		return nil, busy(fmt.Sprintf("%d calls are running, which is the limit of this server", q.calls))
+	case limit >= 0 && u.calls >= limit:
+		q.tidyLocked(user)
+		return nil, tooMany(fmt.Sprintf("you have %d calls running, which is the limit; wait for one to end", limit))
+	}
+	q.calls++
+	u.calls++
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.calls--
+		u.calls--
+		q.tidyLocked(user)
+	}, nil
+}
+
+func (q *quota) userLocked(user string) *usage {
+	u := q.users[user]
+	if u == nil {
+		if q.users == nil {
+			q.users = make(map[string]*usage)
+		}
+		u = &usage{}
+		q.users[user] = u
+	}
+	return u
+}
+
+func (q *quota) tidyLocked(user string) {
+	if u := q.users[user]; u != nil && *u == (usage{}) {
+		delete(q.users, user)
+	}
+}
+
+// calls counts running calls, so that Shutdown can wait for them. A WaitGroup
+// would not do: calls may begin while Shutdown begins to wait.
+type calls struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   chan struct{} // closed when the last call ends after close
+}
+
+// begin counts a call; it fails once close was called.
+func (c *calls) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.n++
+	return true
+}
+
+func (c *calls) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n--; c.n == 0 && c.closed {
+		close(c.idle)
+	}
+}
+
+// close lets no call begin any more, and closes announce the first time.
+func (c *calls) close(announce chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed, c.idle = true, make(chan struct{})
+	if c.n == 0 {
+		close(c.idle)
+	}
+	close(announce)
+}
+
+func (c *calls) wait(ctx context.Context) error {
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,214 @@
+// Package transport serves MCP over HTTP: Streamable HTTP in every revision
+// from 2025-03-26 to 2026-07-28 on one endpoint, and the HTTP+SSE pair of
+// 2024-11-05 beside it. It stands on mcp-go's MCPServer.HandleMessage and knows
+// nothing of chat.
+//
+// # One request
+//
+// A request of a client becomes a [call]: a goroutine that runs HandleMessage
+// and appends what it has to say to a [stream]. The goroutine that net/http
+// gave us serves that stream, and is the only one that ever touches the
+// ResponseWriter. It waits for the first of: the response (answered as plain
+// JSON), anything else to send (the answer becomes an SSE stream on the spot),
+// or ten quiet seconds (SSE with heartbeats, if the client accepts it). When
+// the connection ends it returns; the call goes on where the revision says so.
+//
+// # Back-pressure
+//
+// A stream's pending messages are bounded. A producer that finds them full
+// waits until the client has read, so nothing is lost and nothing grows; it
+// stops waiting when its call is cancelled or the connection has been gone for
+// a minute. What concerns no running call (list_changed, updated) never waits:
+// it is coalesced.
+//
+// # Who is who
+//
+// A [peer] is what is known of a client. A legacy [session] is a peer that
+// lives across requests; it is registered with mcp-go once. Each call hands
+// mcp-go a [view]: the peer with the call's own stream behind it, so what a
+// call says can only ever arrive on its own stream.
+package transport
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// Owner is whom a request belongs to.
+type Owner struct {
+	// User is counted against the per-user limits and asked about what may be
+	// seen.
+	User string
+	// Key is what sessions, streams and request states are bound to: whoever
+	// comes with another key finds nothing.
+	Key string
+	// Expires ends the listening streams of this request. Zero: never.
+	Expires time.Time
+}
+
+// Limits bound what clients can use. A zero field means its default.
+type Limits struct {
+	MaxBody            int64         // bytes of a request's body; 4 MiB
+	MaxStreams         int           // listening streams (GET, /sse, subscriptions/listen) at a time, as many sessions, as many calls; 10,000
+	MaxStreamsPerUser  int           // 64; negative: no limit of its own
+	MaxCallsPerUser    int           // running at a time; 32; negative: no limit of its own
+	MaxSessionsPerUser int           // 64, then the one idle longest gives way; negative: no limit of its own
+	SessionIdle        time.Duration // 24 h without a request or a connection end a session
+	StreamLifetime     time.Duration // of a listening connection, give or take 20 %; 30 min
+	MaxCall            time.Duration // 10 min
+	Heartbeat          time.Duration // between comments on a silent stream; 15 s
+	WriteTimeout       time.Duration // of one write; 10 s
+}
+
+// Options configure a server. The zero value serves everybody as one anonymous
+// owner, with the default limits, and logs nowhere.
+type Options struct {
+	// Owner tells whom a request belongs to; the request has been
+	// authenticated before it gets here.
+	Owner func(*http.Request) Owner
+	// Subscribable tells whether the user may subscribe to the resource. Nil:
+	// any resource.
+	Subscribable func(user, uri string) bool
+	Logger       *slog.Logger
+	Limits       Limits
+}
+
+// Causes of a call's end, found with context.Cause.
+var (
+	errCancelled    = errors.New("cancelled by the client")
+	errDisconnected = errors.New("the client closed the connection")
+	errSessionEnded = errors.New("the session ended")
+	errTooLong      = errors.New("the call took longer than the server allows")
+	errShutdown     = errors.New("the server is shutting down")
+	errLifetime     = errors.New("the stream reached its lifetime")
+)
+
+// Server serves one MCPServer. Its Serve methods are http.HandlerFuncs.
+type Server struct {
+	mcp          *server.MCPServer
+	owner        func(*http.Request) Owner
+	subscribable func(user, uri string) bool
+	log          *slog.Logger
+	limits       Limits
+	seal         cipher.AEAD // of request states
+
+	sessions   sessions
+	quota      quota
+	shelf      shelf
+	subs       subscriptions
+	broadcasts chan broadcast
+
+	// draining closes when Shutdown begins; base is cancelled when it ends.
+	draining chan struct{}
+	base     context.Context //nolint:containedctx // the life of the server, not of a request
+	stop     context.CancelCauseFunc
+	calls    calls          // running
+	owned    sync.WaitGroup // the server's own goroutines
+}
+
+// New makes a server over m. It adds an OnError hook to m. Call Shutdown when
+// done.
+func New(m *server.MCPServer, opts Options) *Server {
+	s := &Server{
+		mcp:          m,
+		owner:        opts.Owner,
+		subscribable: opts.Subscribable,
+		log:          opts.Logger,
+		limits:       opts.Limits.withDefaults(),
+		seal:         newSeal(),
+		broadcasts:   make(chan broadcast, maxBroadcasts),
+		draining:     make(chan struct{}),
+	}
+	if s.owner == nil {
+		s.owner = func(*http.Request) Owner { return Owner{User: "anonymous", Key: "anonymous"} }
+	}
+	if s.subscribable == nil {
+		s.subscribable = func(string, string) bool { return true }
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.base, s.stop = context.WithCancelCause(context.Background())
+	s.quota.limits = s.limits
+	s.sessions.init(s)
+	s.subs.init(s)
+	if m.GetHooks() == nil {
+		server.WithHooks(&server.Hooks{})(m)
+	}
+	m.GetHooks().AddOnError(keepError)
+	s.owned.Go(s.collectBroadcasts)
+	s.owned.Go(s.sweep)
+	return s
+}
+
+func (l Limits) withDefaults() Limits {
+	orInt(&l.MaxStreams, 10_000)
+	orInt(&l.MaxStreamsPerUser, 64)
+	orInt(&l.MaxCallsPerUser, 32)
+	orInt(&l.MaxSessionsPerUser, 64)
+	orDuration(&l.SessionIdle, 24*time.Hour)
+	orDuration(&l.StreamLifetime, 30*time.Minute)
+	orDuration(&l.MaxCall, 10*time.Minute)
+	orDuration(&l.Heartbeat, 15*time.Second)
+	orDuration(&l.WriteTimeout, 10*time.Second)
+	if l.MaxBody == 0 {
+		l.MaxBody = 4 << 20
+	}
+	return l
+}
+
+func orInt(p *int, def int) {
+	if *p == 0 {
+		*p = def
+	}
+}
+
+func orDuration(p *time.Duration, def time.Duration) {
+	if *p == 0 {
+		*p = def
+	}
+}
+
+// Shutdown refuses new work with 503, ends every listening stream, and waits
+// for running calls until ctx ends; then it cuts off what is left. It returns
+// ctx's error if something was cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.calls.close(s.draining)
+	s.subs.endListens(errShutdown)
+	err := s.calls.wait(ctx)
+	s.sessions.endAll() // their streams still deliver what they have
+	s.stop(errShutdown)
+	s.owned.Wait()
+	return err
+}
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// sweep ends idle sessions and lets go of finished streams.
+func (s *Server) sweep() {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.base.Done():
+			return
+		case now := <-tick.C:
+			s.sessions.endIdle(now.Add(-s.limits.SessionIdle))
+			s.shelf.sweep(now)
+		}
+	}
+}
