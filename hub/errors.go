@@ -1,12 +1,17 @@
 package hub
 
+import (
+	"fmt"
+	"strconv"
+)
+
 // Code classifies an [Error].
 type Code string
 
 const (
 	Invalid     Code = "invalid"     // an argument is wrong
 	NotFound    Code = "not_found"   // there is no such thing, or the actor may not see it
-	Conflict    Code = "conflict"    // a key was used with another payload, or is in use
+	Conflict    Code = "conflict"    // a key was used with another payload or is in use, or a stream has ended
 	Reset       Code = "reset"       // a cursor is of another epoch, expired, or ahead of the head
 	Full        Code = "full"        // the log, or a limit, is full
 	Unavailable Code = "unavailable" // the hub is closing, or the log does not answer
@@ -35,3 +40,17 @@ func (e *Error) Is(target error) bool {
 
 // ErrNotFound matches every [Error] with the code [NotFound].
 var ErrNotFound = &Error{Code: NotFound}
+
+// refuse makes an [Error].
+func refuse(code Code, arg, format string, args ...any) error {
+	return &Error{Code: code, Arg: arg, Msg: fmt.Sprintf(format, args...)}
+}
+
+// quote shows what a caller gave, escaped, and no longer than a name may be.
+func quote(s string) string {
+	const most = 2 * maxName
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strconv.QuoteToGraphic(s)
+}

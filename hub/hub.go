@@ -4,17 +4,28 @@
 // Every method takes the [Actor] that asks and checks it there, so one place
 // decides who may see what. What an actor may not see does not exist for it:
 // the answer is the same as for an unknown name.
+//
+// # How a message travels
+//
+// [Hub.Send] appends a record to the [Log]. The log hands every stored record
+// back, in order ([Log.Follow]), and only that puts it before listeners: into
+// a ring of recent entries, after which whoever may see the room is woken. A
+// [Listener] is a cursor into that ring. One that fell off it reads the log
+// until it is on it again, so nothing is dropped and nothing is queued per
+// listener. [Hub.Wait] is a listener that ends with what it was waiting for.
+//
+// A message that arrives in parts ([Hub.Stream]) shows listeners the text so
+// far; only the newest [Partial] of each is held. The final message is the
+// record, and is stored once.
 package hub
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
-
-// General is the public room that always exists and that a message goes to
-// when its sender names no other.
-const General = "general"
 
 // Actor is who asks. It always comes from a verified token, never from an
 // argument.
@@ -24,117 +35,6 @@ type Actor struct {
 	// Via is the client that acts for the user ("Claude Code"), empty for the
 	// user in person.
 	Via string
-}
-
-// Sender is the author of a message as others see it.
-type Sender struct {
-	Name string `json:"name"`
-	Via  string `json:"via,omitempty"`
-}
-
-// Time is a moment on the wire: RFC 3339, UTC, exactly three decimals.
-type Time struct{ time.Time }
-
-// Kind says who may see a room.
-type Kind string
-
-const (
-	Public  Kind = "public"  // everybody
-	Private Kind = "private" // its members
-	Direct  Kind = "direct"  // its two parties
-)
-
-// Room is a place messages go to.
-type Room struct {
-	Name    string   `json:"name"`
-	Kind    Kind     `json:"kind"`
-	Topic   string   `json:"topic,omitempty"`
-	Members []string `json:"members,omitempty"` // of private and direct rooms, sorted
-	Last    string   `json:"last,omitempty"`    // ID of the newest message
-}
-
-// RoomSpec asks for a room to be created, or joined if it exists.
-type RoomSpec struct {
-	Name    string
-	Topic   string
-	Private bool
-	Invite  []string // users to add as members; only of a private room
-}
-
-// Message is a stored message: the record, and the wire form in every surface.
-type Message struct {
-	ID       string `json:"id"`   // the cursor
-	Type     string `json:"type"` // always "message"
-	Room     string `json:"room"`
-	Sender   Sender `json:"sender"`
-	Message  string `json:"message"`
-	Time     Time   `json:"time"`
-	ReplyTo  string `json:"reply_to,omitempty"`
-	StreamID string `json:"stream_id,omitempty"`
-}
-
-// Partial is one step of a message that arrives in parts. It is live only.
-type Partial struct {
-	StreamID   string `json:"stream_id"`
-	Room       string `json:"room"`
-	Sender     Sender `json:"sender"`
-	Time       Time   `json:"time"`
-	Message    string `json:"message"`  // the text so far
-	Progress   int    `json:"progress"` // 0 to 100
-	IsComplete bool   `json:"isComplete"`
-	Cancelled  bool   `json:"cancelled,omitempty"`
-}
-
-// Target names where a message goes: a room by name, or the direct room with
-// another user. At most one is set; neither means [General].
-type Target struct {
-	Room string
-	To   string
-}
-
-// Draft is a message to be sent.
-type Draft struct {
-	Target
-	Text    string
-	ReplyTo string // ID of a message in the same room
-	// Tool and Key make sending idempotent per user and tool for 24 hours; no
-	// Key, no idempotency. The same Key with another payload is an error.
-	Tool string
-	Key  string
-}
-
-// HistoryQuery asks for messages of one room. At most one of After and Before
-// is set: after a cursor ("0": from the beginning), before one, or neither: the latest. The
-// answer is always oldest first.
-type HistoryQuery struct {
-	Target
-	After  string
-	Before string
-	Limit  int // 1 to 100; 0 means 50
-}
-
-// WaitQuery asks for what comes after a cursor in several rooms.
-type WaitQuery struct {
-	Rooms        []string // empty: every room the actor may see and is a party to, and all public ones
-	After        string   // empty: from now on
-	MentionsOnly bool     // only messages that contain @name of the actor, or that are direct
-	Limit        int      // 1 to 100; 0 means 50
-}
-
-// Page is a run of messages and where to go on.
-type Page struct {
-	Messages []Message
-	// Next is the cursor to pass as After (or Before, when reading backwards)
-	// to get what follows. It is set even when Messages is empty.
-	Next string
-	More bool
-}
-
-// Change tells the server itself (not an actor) that a room got a message, or
-// that a room came to be or changed who may see it.
-type Change struct {
-	Room string
-	New  bool
 }
 
 // Users tells which users exist.
@@ -150,68 +50,148 @@ type Options struct {
 }
 
 // Hub is the domain. Its methods are safe for concurrent use.
-type Hub struct{}
+type Hub struct {
+	log    Log
+	users  Users
+	logger *slog.Logger
+	epoch  string
 
-// New makes a hub over a log. Close it when done.
-func New(_ context.Context, _ Options) (*Hub, error) { panic("stub") }
+	rooms   *directory
+	live    *live
+	keys    *keys
+	changes *changes
 
-// Close ends every wait and every listener.
-func (h *Hub) Close() { panic("stub") }
-
-// OnChange registers fn to be told of every change. It is called in order and
-// must not block. Register before the first message is sent.
-func (h *Hub) OnChange(_ func(Change)) { panic("stub") }
-
-// May reports whether the actor may see the room.
-func (h *Hub) May(_ Actor, _ string) bool { panic("stub") }
-
-// OpenRoom creates a room, or joins it if it exists and the actor may.
-func (h *Hub) OpenRoom(_ context.Context, _ Actor, _ RoomSpec) (room Room, created bool, err error) {
-	panic("stub")
+	stop func() // ends all; called once
 }
 
-// Rooms returns all rooms the actor may see, by name.
-func (h *Hub) Rooms(_ context.Context, _ Actor) ([]Room, error) { panic("stub") }
+// catchUpPage is how many records are read at a time when a hub starts over a
+// log that holds some.
+const catchUpPage = 1000
 
-// Room returns one room, or [ErrNotFound].
-func (h *Hub) Room(_ context.Context, _ Actor, _ Target) (Room, error) { panic("stub") }
-
-// Send stores a message and returns it once the log has it. duplicate tells
-// that an earlier call with the same key had already stored it.
-func (h *Hub) Send(_ context.Context, _ Actor, _ Draft) (m Message, duplicate bool, err error) {
-	panic("stub")
+// New makes a hub over a log. Close it when done. The context bounds the
+// start only.
+func New(ctx context.Context, o Options) (*Hub, error) {
+	h := &Hub{
+		log:     o.Log,
+		users:   o.Users,
+		logger:  o.Logger,
+		rooms:   newDirectory(),
+		live:    newLive(),
+		keys:    newKeys(),
+		changes: newChanges(),
+	}
+	// Records that are stored while the hub catches up wait in apply: followed
+	// first, so that there is no gap between what is read and what follows.
+	caughtUp := make(chan struct{})
+	unfollow := h.log.Follow(func(r Record) {
+		<-caughtUp
+		h.apply(r)
+	})
+	err := h.catchUp(ctx)
+	close(caughtUp)
+	if err != nil {
+		unfollow()
+		return nil, err
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		h.changes.run()
+	}()
+	h.stop = sync.OnceFunc(func() {
+		unfollow()
+		h.live.close()
+		h.changes.close()
+		<-told
+	})
+	return h, nil
 }
 
-// Streaming is a message on its way, part by part.
-type Streaming struct{}
+// Close ends every wait, every listener and every message on its way. It
+// waits for the function given to OnChange, so that must not call it.
+func (h *Hub) Close() { h.stop() }
 
-// Stream begins a message that arrives in parts. When the draft's key was used
-// before, duplicate holds the message stored then and no stream is begun.
-func (h *Hub) Stream(_ context.Context, _ Actor, _ Draft) (s *Streaming, duplicate *Message, err error) {
-	panic("stub")
-}
-
-// ID is the stream ID, on every partial and on the final message.
-func (s *Streaming) ID() string { panic("stub") }
-
-// Part shows listeners the next piece of the text. done of total tells how far
-// it is.
-func (s *Streaming) Part(_ string, _, _ int) { panic("stub") }
-
-// Finish stores the whole text once and returns it as a message.
-func (s *Streaming) Finish(_ context.Context) (Message, error) { panic("stub") }
-
-// Cancel ends the stream with a last partial that says so; nothing is stored.
-// After Finish it does nothing.
-func (s *Streaming) Cancel() { panic("stub") }
-
-// History reads messages of a room.
-func (h *Hub) History(_ context.Context, _ Actor, _ HistoryQuery) (Page, error) { panic("stub") }
-
-// Wait returns as soon as there is a message the query asks for, at once if
-// there is one already. When ctx ends first it returns an empty page with the
-// cursor to go on from, and no error.
-func (h *Hub) Wait(_ context.Context, _ Actor, _ WaitQuery) (Page, error) { panic("stub") }
+// OnChange registers fn to be told of every change. It is called in order, by
+// one goroutine, with no lock held, and should not take long: equal changes
+// that wait for it meanwhile are told once. Register before the first message
+// is sent.
+func (h *Hub) OnChange(fn func(Change)) { h.changes.register(fn) }
 
 // Head is the cursor of the newest event, of whatever room.
-func (h *Hub) Head() string { panic("stub") }
+func (h *Hub) Head() string { return h.id(h.live.position()) }
+
+// catchUp learns from the log where it stands and the newest message of each
+// room.
+func (h *Hub) catchUp(ctx context.Context) error {
+	state, err := h.log.State(ctx)
+	if err != nil {
+		return fmt.Errorf("read the state of the log: %w", err)
+	}
+	if !validEpoch(state.Epoch) {
+		return fmt.Errorf("the log's epoch %q is not 1 to %d of a-z and 0-9", state.Epoch, maxEpoch)
+	}
+	h.epoch = state.Epoch
+	for pos := uint64(0); ; {
+		records, err := h.log.Read(ctx, Range{After: pos, Before: state.Last + 1, Limit: catchUpPage})
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		for _, r := range records {
+			h.rooms.note(r.Room, r.Seq)
+			pos = r.Seq
+		}
+		if len(records) < catchUpPage {
+			h.live.start(state.Last)
+			return nil
+		}
+	}
+}
+
+// apply puts a stored record before listeners. Only the log's follower calls
+// it, one record at a time.
+func (h *Hub) apply(r Record) {
+	if r.Seq <= h.live.position() {
+		return // known from the catch-up
+	}
+	e := entry{seq: r.Seq}
+	m, err := h.decode(r)
+	if err != nil {
+		h.logger.Error("a record of the log is unreadable", slog.Uint64("seq", r.Seq), slog.Any("error", err))
+		h.live.append(e)
+		return
+	}
+	var isNew bool
+	if e.room, isNew = h.rooms.note(r.Room, r.Seq); e.room != nil {
+		e.message = &m
+	}
+	h.live.append(e)
+	if isNew {
+		h.changes.tell(Change{Room: r.Room, New: true})
+	}
+	h.changes.tell(Change{Room: r.Room})
+}
+
+// id is the ID of the event with this sequence, and the cursor that continues
+// after it.
+func (h *Hub) id(seq uint64) string { return cursor{h.epoch, seq}.String() }
+
+// errClosed answers what is asked of a hub that is closing.
+func errClosed() error {
+	return &Error{Code: Unavailable, Msg: "the server is shutting down; ask again in a moment"}
+}
+
+// Time is a moment on the wire: RFC 3339, UTC, exactly three decimals.
+type Time struct{ time.Time }
+
+// timeOf rounds down to what the wire carries, so that a message is the same
+// whether it was read from memory or from the wire.
+func timeOf(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+// String is the wire form.
+func (t Time) String() string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// MarshalText is the wire form.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// MarshalJSON is the wire form, quoted.
+func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }

@@ -1,0 +1,408 @@
+// Package logtest is the contract of [hub.Log] as a test that every log must
+// pass.
+package logtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"wigwag/hub"
+)
+
+// patience bounds how long a log may take to hand out what it has stored.
+const patience = 20 * time.Second
+
+// Run tests a log. newLog returns an empty one of a new epoch, which holds at
+// least 2 MiB and is full at 16 MiB at the latest, and closes it at the end of
+// the test.
+func Run(t *testing.T, newLog func(t *testing.T) hub.Log) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, hub.Log)
+	}{
+		{"empty", testEmpty},
+		{"order", testOrder},
+		{"read", testRead},
+		{"copies", testCopies},
+		{"full", testFull},
+		{"cancelled context", testCancelled},
+		{"follow", testFollow},
+		{"follow while appending", testFollowWhileAppending},
+		{"followers append and read", testFollowerUsesLog},
+		{"stop", testStop},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, newLog(t)) })
+	}
+	t.Run("epochs differ", func(t *testing.T) {
+		if a, b := state(t, newLog(t)), state(t, newLog(t)); a.Epoch == b.Epoch {
+			t.Errorf("two logs have the epoch %q", a.Epoch)
+		}
+	})
+}
+
+func testEmpty(t *testing.T, log hub.Log) {
+	if s := state(t, log); s.First != 1 || s.Last != 0 {
+		t.Errorf("bounds of an empty log are %d and %d, want 1 and 0", s.First, s.Last)
+	}
+	for _, r := range []hub.Range{{Limit: 10}, {Limit: 10, Latest: true}, {After: 5, Limit: 1}, {Before: 5, Limit: 1}} {
+		if got := read(t, log, r); len(got) != 0 {
+			t.Errorf("Read(%+v) of an empty log has %d records", r, len(got))
+		}
+	}
+}
+
+func testOrder(t *testing.T, log hub.Log) {
+	before := time.Now().Add(-time.Minute)
+	var appended []hub.Record
+	for i := range 50 {
+		data := fmt.Sprintf("data %d", i)
+		r := add(t, log, fmt.Sprintf("room%d", i%3), data)
+		if string(r.Data) != data || r.Room != fmt.Sprintf("room%d", i%3) {
+			t.Fatalf("Append returned %q in %s", r.Data, r.Room)
+		}
+		if i > 0 && r.Seq <= appended[i-1].Seq {
+			t.Fatalf("sequence %d after %d", r.Seq, appended[i-1].Seq)
+		}
+		if r.Time.Before(before) || r.Time.After(time.Now().Add(time.Minute)) {
+			t.Fatalf("the time of a new record is %v", r.Time)
+		}
+		appended = append(appended, r)
+	}
+	if appended[0].Seq != 1 {
+		t.Errorf("the first sequence is %d, want 1", appended[0].Seq)
+	}
+	s := state(t, log)
+	if s.First != appended[0].Seq || s.Last != appended[49].Seq {
+		t.Errorf("bounds are %d and %d, want %d and %d", s.First, s.Last, appended[0].Seq, appended[49].Seq)
+	}
+	same(t, "all", read(t, log, hub.Range{Limit: 100}), appended)
+}
+
+// testRead compares ranges with what a filter over all records gives.
+func testRead(t *testing.T, log hub.Log) {
+	var all []hub.Record
+	for i := range 40 {
+		all = append(all, add(t, log, fmt.Sprintf("room%d", i*i%7), fmt.Sprint(i)))
+	}
+	last := all[len(all)-1].Seq
+	check := func(r hub.Range) {
+		t.Helper()
+		var want []hub.Record
+		for _, rec := range all {
+			if rec.Seq > r.After && (r.Before == 0 || rec.Seq < r.Before) && (r.Rooms == nil || slices.Contains(r.Rooms, rec.Room)) {
+				want = append(want, rec)
+			}
+		}
+		if extra := len(want) - r.Limit; extra > 0 && r.Latest {
+			want = want[extra:]
+		} else if extra > 0 {
+			want = want[:r.Limit]
+		}
+		same(t, fmt.Sprintf("%+v", r), read(t, log, r), want)
+	}
+	seqs := []uint64{0, 1, 2, 20, last - 1, last, last + 1, last + 100, 1 << 62}
+	rooms := [][]string{nil, {}, {"room1"}, {"room0", "room4"}, {"nobody"}, {"room2", "nobody", "room2"}, {"room"}, {"*"}, {">"}}
+	for _, latest := range []bool{false, true} {
+		for _, after := range seqs {
+			for _, before := range seqs {
+				check(hub.Range{After: after, Before: before, Limit: 7, Latest: latest})
+			}
+		}
+		for _, names := range rooms {
+			for _, limit := range []int{1, 3, len(all), 1000} {
+				check(hub.Range{Rooms: names, Limit: limit, Latest: latest})
+			}
+		}
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		check(hub.Range{
+			Rooms: rooms[rng.IntN(len(rooms))], After: seqs[rng.IntN(len(seqs))], Before: seqs[rng.IntN(len(seqs))],
+			Limit: 1 + rng.IntN(45), Latest: rng.IntN(2) == 0,
+		})
+	}
+}
+
+func testCopies(t *testing.T, log hub.Log) {
+	data := []byte("as it was")
+	if _, err := log.Append(t.Context(), "room", data); err != nil {
+		t.Fatal(err)
+	}
+	copy(data, "changed!!")
+	if got := read(t, log, hub.Range{Limit: 1}); len(got) != 1 || string(got[0].Data) != "as it was" {
+		t.Errorf("the log changed with the slice it was given: %v", got)
+	}
+	for _, odd := range [][]byte{nil, {}, {0}, {0xff, '\r', '\n', 0}, bytes.Repeat([]byte{'x'}, 400_000)} {
+		want, err := log.Append(t.Context(), "dm/alice/bob", odd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := read(t, log, hub.Range{After: want.Seq - 1, Limit: 1})
+		if len(got) != 1 || !bytes.Equal(got[0].Data, odd) || got[0].Room != "dm/alice/bob" {
+			t.Errorf("data of %d bytes came back different", len(odd))
+		}
+	}
+}
+
+func testFull(t *testing.T, log hub.Log) {
+	data := bytes.Repeat([]byte{'x'}, 64<<10)
+	var stored []hub.Record
+	for {
+		r, err := log.Append(t.Context(), "room", data)
+		var full *hub.Error
+		if errors.As(err, &full) && full.Code == hub.Full {
+			break
+		}
+		if err != nil {
+			t.Fatalf("a full log fails with %v, want an Error of code %s", err, hub.Full)
+		}
+		if stored = append(stored, r); len(stored) > 16<<20/len(data) {
+			t.Fatalf("the log is not full with %d records of %d bytes", len(stored), len(data))
+		}
+	}
+	if held := len(stored) * len(data); held < 2<<20-len(data) {
+		t.Errorf("the log is full with %d bytes", held)
+	}
+	same(t, "a full log", read(t, log, hub.Range{Limit: 10_000}), stored)
+	if s := state(t, log); s.First != stored[0].Seq || s.Last != stored[len(stored)-1].Seq {
+		t.Errorf("bounds of a full log are %d and %d", s.First, s.Last)
+	}
+}
+
+func testCancelled(t *testing.T, log hub.Log) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := log.Append(ctx, "room", []byte("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Append with a cancelled context: %v", err)
+	}
+	if _, err := log.Read(ctx, hub.Range{Limit: 1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Read with a cancelled context: %v", err)
+	}
+	if _, err := log.State(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("State with a cancelled context: %v", err)
+	}
+	if got := read(t, log, hub.Range{Limit: 1}); len(got) != 0 {
+		t.Error("a cancelled Append stored its record")
+	}
+}
+
+func testFollow(t *testing.T, log hub.Log) {
+	add(t, log, "room", "before")
+	early := follow(t, log)
+	want := []hub.Record{add(t, log, "room", "1"), add(t, log, "other", "2")}
+	late := follow(t, log)
+	want = append(want, add(t, log, "room", "3"))
+	same(t, "early follower", early.wait(t, 3), want)
+	same(t, "late follower", late.wait(t, 1), want[2:])
+}
+
+// testFollowWhileAppending: whenever a follower is registered, what it gets is
+// the log from some record on, which was not stored before it was registered.
+func testFollowWhileAppending(t *testing.T, log hub.Log) {
+	const writers, each = 4, 200
+	var followers []*follower
+	var floors []uint64
+	first := follow(t, log)
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				if _, err := log.Append(t.Context(), fmt.Sprintf("room%d", w), fmt.Append(nil, i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 5 {
+		first.wait(t, len(followers)*each/2)
+		floors = append(floors, state(t, log).Last)
+		followers = append(followers, follow(t, log))
+	}
+	wg.Wait()
+	end := add(t, log, "room", "the end")
+	all := read(t, log, hub.Range{Limit: 10_000})
+	if len(all) != writers*each+1 {
+		t.Fatalf("the log holds %d records, want %d", len(all), writers*each+1)
+	}
+	same(t, "first follower", first.wait(t, len(all)), all)
+	for i, f := range followers {
+		got := f.until(t, end.Seq)
+		if got[0].Seq <= floors[i] {
+			t.Errorf("follower %d got record %d, stored before it was registered", i, got[0].Seq)
+		}
+		at := slices.IndexFunc(all, func(r hub.Record) bool { return r.Seq == got[0].Seq })
+		same(t, fmt.Sprintf("follower %d", i), got, all[at:])
+	}
+	for w := range writers {
+		for i, r := range read(t, log, hub.Range{Rooms: []string{fmt.Sprintf("room%d", w)}, Limit: each}) {
+			if string(r.Data) != fmt.Sprint(i) {
+				t.Fatalf("record %d of writer %d is %q", i, w, r.Data)
+			}
+		}
+	}
+}
+
+// testFollowerUsesLog: what a follower is given, it can read; and it may
+// append.
+func testFollowerUsesLog(t *testing.T, log hub.Log) {
+	got := make(chan error, 10)
+	stop := log.Follow(func(r hub.Record) {
+		if string(r.Data) == "answer" {
+			got <- nil
+			return
+		}
+		records, err := log.Read(t.Context(), hub.Range{After: r.Seq - 1, Limit: 1})
+		if err == nil && (len(records) != 1 || records[0].Seq != r.Seq) {
+			err = fmt.Errorf("record %d is not there to be read", r.Seq)
+		}
+		if err == nil {
+			_, err = log.Append(t.Context(), r.Room, []byte("answer"))
+		}
+		got <- err
+	})
+	defer stop()
+	add(t, log, "room", "question")
+	for range 2 {
+		select {
+		case err := <-got:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Fatal("the follower is stuck")
+		}
+	}
+}
+
+func testStop(t *testing.T, log hub.Log) {
+	stopped := follow(t, log)
+	goesOn := follow(t, log)
+	a := add(t, log, "room", "1")
+	stopped.wait(t, 1)
+	stopped.stop()
+	stopped.stop() // again is harmless
+	b := add(t, log, "room", "2")
+	same(t, "the other follower", goesOn.wait(t, 2), []hub.Record{a, b})
+	same(t, "a stopped follower", stopped.wait(t, 1), []hub.Record{a})
+
+	// stop waits for a call under way.
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var left bool
+	stop := log.Follow(func(hub.Record) {
+		close(entered)
+		<-leave
+		left = true // the race detector checks that stop waits
+	})
+	add(t, log, "room", "3")
+	<-entered
+	time.AfterFunc(10*time.Millisecond, func() { close(leave) })
+	stop()
+	if !left {
+		t.Error("stop returned while the follower was running")
+	}
+}
+
+// follower keeps what it is given.
+type follower struct {
+	stop func()
+
+	mu   sync.Mutex
+	got  []hub.Record
+	more chan struct{} // closed and replaced with every record
+}
+
+func follow(t *testing.T, log hub.Log) *follower {
+	f := &follower{more: make(chan struct{})}
+	f.stop = log.Follow(func(r hub.Record) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.got = append(f.got, r)
+		close(f.more)
+		f.more = make(chan struct{})
+	})
+	t.Cleanup(f.stop)
+	return f
+}
+
+// wait waits for n records and returns all there are.
+func (f *follower) wait(t *testing.T, n int) []hub.Record {
+	t.Helper()
+	return f.await(t, func(got []hub.Record) bool { return len(got) >= n })
+}
+
+// until waits for the record with a sequence and returns all there are.
+func (f *follower) until(t *testing.T, seq uint64) []hub.Record {
+	t.Helper()
+	return f.await(t, func(got []hub.Record) bool { return len(got) > 0 && got[len(got)-1].Seq >= seq })
+}
+
+func (f *follower) await(t *testing.T, enough func([]hub.Record) bool) []hub.Record {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		f.mu.Lock()
+		got, more := slices.Clone(f.got), f.more
+		f.mu.Unlock()
+		if enough(got) {
+			return got
+		}
+		select {
+		case <-more:
+		case <-timeout:
+			t.Fatalf("the follower has only %d records", len(got))
+		}
+	}
+}
+
+func add(t *testing.T, log hub.Log, room, data string) hub.Record {
+	t.Helper()
+	r, err := log.Append(t.Context(), room, []byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func read(t *testing.T, log hub.Log, r hub.Range) []hub.Record {
+	t.Helper()
+	records, err := log.Read(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+func state(t *testing.T, log hub.Log) hub.State {
+	t.Helper()
+	s, err := log.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func same(t *testing.T, what string, got, want []hub.Record) {
+	t.Helper()
+	equal := func(a, b hub.Record) bool {
+		return a.Seq == b.Seq && a.Time.Equal(b.Time) && a.Room == b.Room && bytes.Equal(a.Data, b.Data)
+	}
+	if !slices.EqualFunc(got, want, equal) {
+		t.Errorf("%s: got the records %v, want %v", what, seqs(got), seqs(want))
+	}
+}
+
+func seqs(records []hub.Record) []uint64 {
+	var s []uint64
+	for _, r := range records {
+		s = append(s, r.Seq)
+	}
+	return s
+}

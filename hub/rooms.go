@@ -1,0 +1,177 @@
+package hub
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// General is the public room that always exists and that a message goes to
+// when its sender names no other.
+const General = "general"
+
+// Bounds of the directory.
+const (
+	maxRooms     = 10_000 // public and private ones in all
+	maxOwnRooms  = 500    // made by one user
+	maxMembers   = 1_000  // of one private room
+	maxInvites   = 64     // in one call
+	maxRoomNames = 100    // named in one query
+)
+
+// Kind says who may see a room.
+type Kind string
+
+const (
+	Public  Kind = "public"  // everybody
+	Private Kind = "private" // its members
+	Direct  Kind = "direct"  // its two parties
+)
+
+// Room is a place messages go to.
+type Room struct {
+	Name    string   `json:"name"`
+	Kind    Kind     `json:"kind"`
+	Topic   string   `json:"topic,omitempty"`
+	Members []string `json:"members,omitempty"` // of private and direct rooms, sorted
+	Last    string   `json:"last,omitempty"`    // ID of the newest message
+}
+
+// RoomSpec asks for a room to be created, or joined if it exists.
+type RoomSpec struct {
+	Name    string
+	Topic   string
+	Private bool
+	Invite  []string // users to add as members; only of a private room
+}
+
+// Target names where a message goes: a room by name, or the direct room with
+// another user. At most one is set; neither means [General].
+type Target struct {
+	Room string
+	To   string
+}
+
+// find resolves a target to a room that the actor may see. Every method that
+// takes a room comes through here, so a room that may not be seen and one that
+// does not exist get the same answer, made in the same place.
+func (h *Hub) find(a Actor, t Target) (*room, error) {
+	if t.To == "" {
+		if t.Room == "" {
+			t.Room = General
+		}
+		return h.findRoom(a, "room", t.Room)
+	}
+	switch {
+	case t.Room != "":
+		return nil, refuse(Invalid, "to", "give a room or a user, not both")
+	case !validName(t.To):
+		return nil, refuse(Invalid, "to", "%s is not the name of a user: %s", quote(t.To), nameRule)
+	case t.To == a.Name:
+		return nil, refuse(Invalid, "to", "is yourself; a direct room is with somebody else")
+	}
+	if r := h.visible(a, directName(a.Name, t.To)); r != nil {
+		return r, nil
+	}
+	return nil, refuse(NotFound, "to", "there is no user %s", quote(t.To))
+}
+
+// findRoom is find by name, for an argument of any name.
+func (h *Hub) findRoom(a Actor, arg, name string) (*room, error) {
+	if err := checkRoomName(arg, name); err != nil {
+		return nil, err
+	}
+	if r := h.visible(a, name); r != nil {
+		return r, nil
+	}
+	return nil, noSuchRoom(arg, name)
+}
+
+func noSuchRoom(arg, name string) error {
+	return refuse(NotFound, arg, "there is no room %s that you may see", quote(name))
+}
+
+// visible returns the room if it exists for the actor, otherwise nil. A direct
+// room exists for any two users, before its first message too.
+func (h *Hub) visible(a Actor, name string) *room {
+	r := h.rooms.get(name)
+	if r == nil || !r.admits(a.Name) {
+		return nil
+	}
+	if r.kind == Direct && !h.users.Exists(r.other(a.Name)) {
+		return nil
+	}
+	return r
+}
+
+// May reports whether the actor may see the room.
+func (h *Hub) May(a Actor, name string) bool { return h.visible(a, name) != nil }
+
+// Room returns one room, or [ErrNotFound].
+func (h *Hub) Room(_ context.Context, a Actor, t Target) (Room, error) {
+	r, err := h.find(a, t)
+	if err != nil {
+		return Room{}, err
+	}
+	return h.describe(r), nil
+}
+
+// Rooms returns all rooms the actor may see, by name. Direct rooms are among
+// them once they have a message.
+func (h *Hub) Rooms(_ context.Context, a Actor) ([]Room, error) {
+	var rooms []Room
+	for _, name := range h.rooms.names() {
+		if r := h.visible(a, name); r != nil {
+			rooms = append(rooms, h.describe(r))
+		}
+	}
+	slices.SortFunc(rooms, func(x, y Room) int { return strings.Compare(x.Name, y.Name) })
+	return rooms, nil
+}
+
+func (h *Hub) describe(r *room) Room {
+	v := h.rooms.describe(r)
+	if last := r.last.Load(); last > 0 {
+		v.Last = h.id(last)
+	}
+	return v
+}
+
+// OpenRoom creates a room, or joins it if it exists and the actor may. Its
+// creator is the first member of a private room, and every member may invite.
+// A topic replaces the old one when a member of a private room gives it, or
+// the creator of a public one; otherwise the old one stays.
+func (h *Hub) OpenRoom(_ context.Context, a Actor, spec RoomSpec) (room Room, created bool, err error) {
+	if err := h.checkSpec(spec); err != nil {
+		return Room{}, false, err
+	}
+	r, outcome, err := h.rooms.open(a.Name, spec)
+	if err != nil {
+		return Room{}, false, err
+	}
+	if outcome != opened {
+		h.live.wakeRoom(r)
+		h.changes.tell(Change{Room: r.name, New: true})
+	}
+	return h.describe(r), outcome == made, nil
+}
+
+// checkSpec checks what does not depend on the rooms there are, so that its
+// answers tell nothing about them.
+func (h *Hub) checkSpec(spec RoomSpec) error {
+	if !validName(spec.Name) {
+		return refuse(Invalid, "room", "%s cannot be opened: give %s (a direct room needs no opening)", quote(spec.Name), nameRule)
+	}
+	if err := checkTopic(spec.Topic); err != nil {
+		return err
+	}
+	if len(spec.Invite) > maxInvites {
+		return refuse(Invalid, "invite", "names %d users; at most %d are allowed in one call", len(spec.Invite), maxInvites)
+	}
+	for _, user := range spec.Invite {
+		if !validName(user) || !h.users.Exists(user) {
+			return refuse(NotFound, "invite", "there is no user %s", quote(user))
+		}
+	}
+	return nil
+}

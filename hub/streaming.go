@@ -1,0 +1,350 @@
+package hub
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of messages on their way.
+const (
+	maxStreams     = 1_000 // running on one hub
+	maxUserStreams = 32    // running for one user
+
+	// partialEvery is the shortest time between two partials of a message.
+	partialEvery = time.Second / 25
+	// partialBytes bounds what all partials of one message are together.
+	partialBytes = 1 << 20
+	// silentFor ends a stream that shows nothing for so long.
+	silentFor = 35 * time.Second
+)
+
+// Partial is one step of a message that arrives in parts. It is live only.
+type Partial struct {
+	StreamID   string `json:"stream_id"`
+	Room       string `json:"room"`
+	Sender     Sender `json:"sender"`
+	Time       Time   `json:"time"`
+	Message    string `json:"message"`  // the text so far
+	Progress   int    `json:"progress"` // 0 to 100
+	IsComplete bool   `json:"isComplete"`
+	Cancelled  bool   `json:"cancelled,omitempty"`
+}
+
+// streamState is how far a stream is for listeners.
+type streamState int
+
+const (
+	running   streamState = iota
+	stored                // its final message is before listeners
+	cancelled             // it ended without one
+)
+
+// Streaming is a message on its way, part by part. It ends by Finish, by
+// Cancel, or when it was silent for 35 seconds. Its methods are safe for
+// concurrent use.
+type Streaming struct {
+	hub    *Hub
+	id     string
+	actor  Actor
+	draft  Draft
+	sender Sender
+	room   *room
+	claim  *claim // nil without a key
+
+	// All below is guarded by hub.live.mu.
+
+	state     streamState
+	finishing bool // Finish has begun: there are no more parts
+	text      strings.Builder
+	progress  int
+
+	newest  *Partial      // nil before the first
+	step    uint64        // of live.partialStep, when newest was shown
+	element *list.Element // in live.shown, nil before the first
+	bytes   int           // of all partials shown
+
+	shownAt time.Time
+	pending *time.Timer // shows the text so far when the time has come; nil when there is nothing to show
+	partAt  time.Time
+	silence *time.Timer // ends the stream
+}
+
+// Stream begins a message that arrives in parts. When the draft's key was used
+// before, duplicate holds the message stored then and no stream is begun. A
+// draft's text, if it has one, is what is stored at the end.
+//
+// The caller ends the stream by Finish or Cancel.
+func (h *Hub) Stream(ctx context.Context, a Actor, d Draft) (s *Streaming, duplicate *Message, err error) {
+	if d.Text != "" {
+		if err := checkText(d.Text); err != nil {
+			return nil, nil, err
+		}
+	}
+	r, err := h.admit(ctx, a, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	claim, first, err := h.claim(ctx, a, d, r)
+	if err != nil || first != nil {
+		return nil, first, err
+	}
+	s = &Streaming{hub: h, id: rand.Text(), actor: a, draft: d, sender: sender(a), room: r, claim: claim}
+	if err := h.live.begin(s); err != nil {
+		h.keys.settle(claim, 0)
+		return nil, nil, err
+	}
+	return s, nil, nil
+}
+
+// begin adds a stream to the running ones.
+func (l *live) begin(s *Streaming) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.ended:
+		return errClosed()
+	case l.streamsOf[s.actor.Name] >= maxUserStreams:
+		return refuse(Full, "", "you have %d messages on their way in parts, which is as many as one user may", maxUserStreams)
+	case len(l.streams) >= maxStreams:
+		return refuse(Full, "", "there are %d messages on their way in parts, which is as many as there may be", maxStreams)
+	}
+	l.streams[s.id] = s
+	l.streamsOf[s.actor.Name]++
+	s.partAt = time.Now()
+	s.silence = time.AfterFunc(silentFor, s.interrupt)
+	return nil
+}
+
+// ID is the stream ID, on every partial and on the final message.
+func (s *Streaming) ID() string { return s.id }
+
+// Part shows listeners the next piece of the text. done of total tells how far
+// it is. A piece may end within a character; listeners see whole ones. Once
+// the stream has ended it does nothing.
+func (s *Streaming) Part(delta string, done, total int) {
+	l := s.hub.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.state != running || s.finishing {
+		return
+	}
+	now := time.Now()
+	s.partAt = now
+	s.silence.Reset(silentFor)
+	// One byte more than allowed is kept: with it Finish refuses the text.
+	s.text.WriteString(delta[:min(len(delta), MaxText+1-s.text.Len())])
+	if total > 0 {
+		s.progress = max(s.progress, min(100, max(0, 100*done/total)))
+	}
+	switch wait := s.shownAt.Add(partialEvery).Sub(now); {
+	case s.pending != nil:
+	case wait > 0:
+		s.pending = time.AfterFunc(wait, s.showPending)
+	default:
+		s.showLocked(now)
+	}
+}
+
+// showPending shows what came since the last partial.
+func (s *Streaming) showPending() {
+	l := s.hub.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.state == running && !s.finishing {
+		s.pending = nil
+		s.showLocked(time.Now())
+	}
+}
+
+// showLocked makes the text so far the newest partial, if it is one: not when
+// it has no new character, nor when that would be too much in all.
+func (s *Streaming) showLocked(now time.Time) {
+	text := s.textSoFarLocked()
+	if text == "" || s.newest != nil && s.newest.Message == text || s.bytes+len(text) > allowance(len(text)) {
+		return
+	}
+	s.shownAt = now
+	s.bytes += len(text)
+	s.publishLocked(&Partial{Message: text, Time: timeOf(now)})
+}
+
+// textSoFarLocked returns what of the text can be shown: whole characters. One
+// that could not be stored is not shown either.
+func (s *Streaming) textSoFarLocked() string {
+	text := wholeRunes(s.text.String())
+	if checkText(text) != nil {
+		return ""
+	}
+	return text
+}
+
+// publishLocked wakes all who may see a partial, after it got what all
+// partials of the stream share.
+func (s *Streaming) publishLocked(p *Partial) {
+	l := s.hub.live
+	p.StreamID, p.Room, p.Sender, p.Progress = s.id, s.room.name, s.sender, s.progress
+	s.newest = p
+	l.partialStep++
+	s.step = l.partialStep
+	if s.element == nil {
+		s.element = l.shown.PushBack(s)
+	} else {
+		l.shown.MoveToBack(s.element)
+	}
+	l.wakeLocked(s.room, func(t *tap) bool { return t.partials })
+}
+
+// shownSinceLocked returns the running streams whose newest partial is newer
+// than a step, in order.
+func (l *live) shownSinceLocked(step uint64) []*Streaming {
+	e := l.shown.Back()
+	for e != nil && e.Value.(*Streaming).step > step {
+		e = e.Prev()
+	}
+	// e is the last one that is not newer.
+	if e == nil {
+		e = l.shown.Front()
+	} else {
+		e = e.Next()
+	}
+	var found []*Streaming
+	for ; e != nil; e = e.Next() {
+		found = append(found, e.Value.(*Streaming))
+	}
+	return found
+}
+
+// Finish stores the whole text once and returns it as a message. When it fails
+// the stream is cancelled.
+func (s *Streaming) Finish(ctx context.Context) (Message, error) {
+	text, err := s.close()
+	if err != nil {
+		return Message{}, err
+	}
+	m, seq, err := s.store(ctx, text)
+	s.hub.keys.settle(s.claim, seq)
+	if err != nil {
+		s.end(cancelled)
+		return Message{}, err
+	}
+	s.end(stored)
+	return m, nil
+}
+
+// close takes no more parts and returns the text to be stored.
+func (s *Streaming) close() (string, error) {
+	l := s.hub.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.state != running || s.finishing {
+		return "", refuse(Conflict, "", "the message has ended: it was finished, cancelled, or silent for %v", silentFor)
+	}
+	s.finishing = true
+	s.stopTimersLocked()
+	if s.draft.Text != "" {
+		return s.draft.Text, nil
+	}
+	return s.text.String(), nil
+}
+
+// store is Send's last step. Who may send is asked again, for time has passed.
+func (s *Streaming) store(ctx context.Context, text string) (Message, uint64, error) {
+	if err := checkText(text); err != nil {
+		return Message{}, 0, err
+	}
+	r, err := s.hub.find(s.actor, s.draft.Target)
+	if err != nil {
+		return Message{}, 0, err
+	}
+	return s.hub.store(ctx, r, body{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id})
+}
+
+// Cancel ends the stream with a last partial that says so; nothing is stored.
+// After Finish it does nothing.
+func (s *Streaming) Cancel() {
+	l := s.hub.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !s.finishing {
+		s.endLocked(cancelled)
+	}
+}
+
+// interrupt ends a stream whose sender has gone silent.
+func (s *Streaming) interrupt() {
+	l := s.hub.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !s.finishing && time.Since(s.partAt) >= silentFor {
+		s.endLocked(cancelled)
+	}
+}
+
+func (s *Streaming) end(state streamState) {
+	l := s.hub.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.endLocked(state)
+}
+
+// endLocked ends a running stream. Listeners that have seen a partial of it
+// get a last one if it was cancelled.
+func (s *Streaming) endLocked(state streamState) {
+	l := s.hub.live
+	if s.state != running {
+		return
+	}
+	s.stopTimersLocked()
+	if !s.finishing {
+		s.hub.keys.settle(s.claim, 0)
+	}
+	if state == cancelled && s.newest != nil {
+		text := s.textSoFarLocked()
+		if text == "" {
+			text = s.newest.Message
+		}
+		s.publishLocked(&Partial{Message: text, Time: timeOf(time.Now()), IsComplete: true, Cancelled: true})
+	}
+	s.state = state
+	if s.element != nil {
+		l.shown.Remove(s.element)
+	}
+	delete(l.streams, s.id)
+	if l.streamsOf[s.actor.Name]--; l.streamsOf[s.actor.Name] == 0 {
+		delete(l.streamsOf, s.actor.Name)
+	}
+}
+
+func (s *Streaming) stopTimersLocked() {
+	s.silence.Stop()
+	if s.pending != nil {
+		s.pending.Stop()
+	}
+}
+
+// allowance is how many bytes all partials of a message may be together by the
+// time its text has n bytes. It lets parts grow with the text: short texts are
+// shown part by part, and at MaxText, with a last partial in reserve for a
+// cancellation, the sum is partialBytes.
+func allowance(n int) int {
+	const most = partialBytes - MaxText
+	return int(most * math.Sqrt(float64(n)/MaxText))
+}
+
+// wholeRunes cuts off a character that is not complete yet.
+func wholeRunes(s string) string {
+	for i := 1; i < utf8.UTFMax && i <= len(s); i++ {
+		if tail := s[len(s)-i:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRuneInString(tail) {
+				return s[:len(s)-i]
+			}
+			break
+		}
+	}
+	return s
+}
