@@ -37,13 +37,13 @@ func Bearer(verifier Verifier, logger *slog.Logger) func(http.Handler) http.Hand
 				next.ServeHTTP(w, identified(r, id))
 				return
 			}
-			var bad TokenError
+			bad, isBad := errors.AsType[TokenError](err)
 			switch {
 			case errors.Is(err, errNoToken):
 				logger.DebugContext(r.Context(), "request without a token", "remote", r.RemoteAddr, "path", clip(r.URL.Path))
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				WriteProblem(w, http.StatusUnauthorized, "A token is needed. "+howToLogIn)
-			case errors.As(err, &bad):
+			case isBad:
 				refused.log(r, string(bad))
 				w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", error_description="`+string(bad)+`"`)
 				WriteProblem(w, http.StatusUnauthorized, "Refused: "+string(bad)+". "+howToLogIn)

@@ -64,8 +64,7 @@ func Login(o LoginOptions) http.Handler {
 			return
 		}
 		username, password, err := readLogin(w, r)
-		var bad *problem
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*problem](err); ok {
 			WriteProblem(w, bad.status, bad.detail)
 			return
 		}
@@ -75,7 +74,7 @@ func Login(o LoginOptions) http.Handler {
 			token, id, err = o.Tokens.Issue(username, "")
 		}
 		if err != nil {
-			refuseLogin(w, r, err, o.Logger, refused, userAttr(o.Users, username))
+			refuseLogin(w, r, err, refused, userAttr(o.Users, username))
 			return
 		}
 		o.Logger.InfoContext(r.Context(), "logged in", "user", username, "remote", r.RemoteAddr, "token_id", id.ID)
@@ -83,7 +82,7 @@ func Login(o LoginOptions) http.Handler {
 		writeJSON(w, http.StatusOK, loginResponse{
 			Token:     token,
 			TokenType: "Bearer",
-			ExpiresIn: int64(time.Until(id.Expires).Round(time.Second) / time.Second),
+			ExpiresIn: int64(tokenLifetime / time.Second),
 		})
 	})
 }
@@ -98,13 +97,13 @@ func userAttr(users *Users, name string) slog.Attr {
 }
 
 // refuseLogin answers, and logs, an error of Authenticate or Issue.
-func refuseLogin(w http.ResponseWriter, r *http.Request, err error, logger *slog.Logger, refused *refusals, user slog.Attr) {
-	var throttled *ThrottledError
+func refuseLogin(w http.ResponseWriter, r *http.Request, err error, refused *refusals, user slog.Attr) {
+	throttled, isThrottled := errors.AsType[*ThrottledError](err)
 	switch {
 	case errors.Is(err, ErrCredentials):
 		w.Header().Set("WWW-Authenticate", "Bearer") // a 401 needs one (RFC 9110, section 15.5.2)
 		WriteProblem(w, http.StatusUnauthorized, "Wrong username or password.")
-	case errors.As(err, &throttled):
+	case isThrottled:
 		seconds := wholeSeconds(throttled.RetryAfter)
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 		WriteProblem(w, http.StatusTooManyRequests, fmt.Sprintf(
@@ -114,7 +113,7 @@ func refuseLogin(w http.ResponseWriter, r *http.Request, err error, logger *slog
 		WriteProblem(w, http.StatusServiceUnavailable, "Too many logins at once. Try again in 5 s.")
 	case r.Context().Err() != nil: // nobody waits for the answer
 	default:
-		logger.LogAttrs(r.Context(), slog.LevelError, "login failed", slog.Any("err", err), user)
+		refused.logger.LogAttrs(r.Context(), slog.LevelError, "login failed", slog.Any("err", err), user)
 		WriteProblem(w, http.StatusInternalServerError, "Internal error; it has been logged.")
 		return
 	}
@@ -133,8 +132,7 @@ func readLogin(w http.ResponseWriter, r *http.Request) (username, password strin
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLoginBody))
 	_ = conn.SetReadDeadline(time.Time{})
 
-	var tooLong *http.MaxBytesError
-	if errors.As(err, &tooLong) {
+	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
 		return "", "", &problem{http.StatusRequestEntityTooLarge, "The body is longer than 16 KiB."}
 	}
 	if err != nil {

@@ -41,7 +41,8 @@ func checkPassword(password string) error {
 }
 
 // hasher hashes passwords with argon2id, at most maxHashes at a time: a burst
-// of logins costs time, not memory.
+// of logins costs time, not memory. Who calls hash or verify has acquired a
+// slot.
 type hasher struct {
 	params argon2id.Params
 	slots  chan struct{}
@@ -58,32 +59,25 @@ func newHasher() *hasher {
 	}
 }
 
-func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	if err := h.acquire(ctx); err != nil {
-		return "", err
-	}
-	defer h.release()
+func (h *hasher) hash(password string) (string, error) {
 	return h.create(password, &h.params)
 }
 
 // verify reports whether password is the one of hash. If it is, and hash was
 // made with other parameters, better is a new hash of it.
-func (h *hasher) verify(ctx context.Context, password, hash string) (ok bool, better string, err error) {
-	if err := h.acquire(ctx); err != nil {
-		return false, "", err
-	}
-	defer h.release()
+func (h *hasher) verify(password, hash string) (ok bool, better string, err error) {
 	ok, params, err := h.check(password, hash)
 	if err != nil {
 		return false, "", fmt.Errorf("stored password hash: %w", err)
 	}
 	if ok && *params != h.params {
-		better, err = h.create(password, &h.params)
+		better, err = h.hash(password)
 	}
 	return ok, better, err
 }
 
-// acquire waits for a slot, at most hashWait; then it returns [ErrBusy].
+// acquire waits for a slot, at most hashWait; then it returns [ErrBusy]. A slot
+// is given back by release.
 func (h *hasher) acquire(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, hashWait, ErrBusy)
 	defer cancel()

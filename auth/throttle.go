@@ -10,14 +10,14 @@ import (
 // four ways: by name and address together, by address, by network, and by
 // name. Beyond a count's free attempts each further failure doubles a delay
 // in which attempts are refused unseen, from one second up to the count's
-// limit; each limit's worth of quiet forgives one failure.
+// longest. Quiet forgives: one failure per interval since the last.
 //
 // Nobody is locked out: the delay by name, which strangers can cause, holds
 // only for addresses that have failed for that name themselves. One that has
 // not is always let in for one attempt.
 //
-// An attempt counts as failed from its beginning, so many at once gain
-// nothing. A success clears only the count of its name and address: whoever
+// An attempt counts as failed from its beginning until it has succeeded, so
+// many at once gain nothing. A success clears only the count of its name and address: whoever
 // has an account of their own cannot use it to wipe away guesses at others.
 type throttle struct {
 	mu        sync.Mutex
@@ -32,6 +32,20 @@ type attempt struct {
 	pair, address, network, name key
 }
 
+// newAttempt takes what is not a user name for the empty one: it is nobody's.
+func newAttempt(name string, from netip.Addr) attempt {
+	if !validName(name) {
+		name = ""
+	}
+	address, network := prefixes(from)
+	return attempt{
+		pair:    key{name: name, prefix: address},
+		address: key{prefix: address},
+		network: key{prefix: network},
+		name:    key{name: name},
+	}
+}
+
 // key is a name, an address or a network, or a name with an address.
 type key struct {
 	name   string
@@ -40,35 +54,27 @@ type key struct {
 
 func newThrottle() *throttle {
 	return &throttle{
-		pairs:     newTable(5, time.Minute),
-		addresses: newTable(50, time.Minute),
-		networks:  newTable(200, 15*time.Second),
-		names:     newTable(100, 10*time.Second),
+		pairs:     newTable(5, time.Minute, time.Hour),
+		addresses: newTable(50, time.Minute, time.Minute),
+		networks:  newTable(200, 15*time.Second, 15*time.Second),
+		names:     newTable(100, 10*time.Second, 10*time.Second),
 	}
 }
 
-// begin lets an attempt in and counts it as failed, or returns how long to
-// wait. What is not a user name counts as the empty one.
-func (t *throttle) begin(name string, from netip.Addr) (attempt, time.Duration) {
-	if !validName(name) {
-		name = ""
-	}
-	address, network := prefixes(from)
-	a := attempt{
-		pair:    key{name: name, prefix: address},
-		address: key{prefix: address},
-		network: key{prefix: network},
-		name:    key{name: name},
-	}
-	now := time.Now()
-
+// wait returns how long an attempt has to wait before it is let in.
+func (t *throttle) wait(name string, from netip.Addr) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	wait := max(t.pairs.wait(a.pair, now), t.addresses.wait(a.address, now), t.networks.wait(a.network, now))
-	if t.pairs.get(a.pair, now).failures > 0 {
-		wait = max(wait, t.names.wait(a.name, now))
-	}
-	if wait > 0 {
+	return t.waitLocked(newAttempt(name, from), time.Now())
+}
+
+// begin lets an attempt in and counts it as failed, or returns how long to
+// wait.
+func (t *throttle) begin(name string, from netip.Addr) (attempt, time.Duration) {
+	a, now := newAttempt(name, from), time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if wait := t.waitLocked(a, now); wait > 0 {
 		return attempt{}, wait
 	}
 	t.pairs.add(a.pair, now)
@@ -76,6 +82,14 @@ func (t *throttle) begin(name string, from netip.Addr) (attempt, time.Duration) 
 	t.networks.add(a.network, now)
 	t.names.add(a.name, now)
 	return a, 0
+}
+
+func (t *throttle) waitLocked(a attempt, now time.Time) time.Duration {
+	wait := max(t.pairs.wait(a.pair, now), t.addresses.wait(a.address, now), t.networks.wait(a.network, now))
+	if t.pairs.get(a.pair, now).failures > 0 {
+		wait = max(wait, t.names.wait(a.name, now))
+	}
+	return wait
 }
 
 // succeeded tells that the attempt was not a failure.
@@ -115,14 +129,15 @@ func prefixes(addr netip.Addr) (address, network netip.Prefix) {
 
 const (
 	maxCounts   = 10_000 // per table
-	maxDoubling = 6      // 64 times a second: more than any limit
+	maxDoubling = 6      // 64 seconds: beyond every table's longest delay
 )
 
 // table counts failures of one kind.
 type table struct {
-	free   int           // failures without a delay
-	limit  time.Duration // the longest delay, and what forgives one failure
-	counts map[key]count
+	free    int           // failures without a delay
+	longest time.Duration // the longest delay
+	forgive time.Duration // the quiet that forgives one failure
+	counts  map[key]count
 }
 
 // count is how often a key failed, and when last.
@@ -131,20 +146,19 @@ type count struct {
 	last     time.Time
 }
 
-func newTable(free int, limit time.Duration) table {
-	return table{free: free, limit: limit, counts: map[key]count{}}
+func newTable(free int, longest, forgive time.Duration) table {
+	return table{free: free, longest: longest, forgive: forgive, counts: map[key]count{}}
 }
 
-// get returns the count that is left of k after the quiet since its last
-// failure.
+// get returns what is left of k's count.
 func (t *table) get(k key, now time.Time) count {
-	return t.forgive(t.counts[k], now)
+	return t.left(t.counts[k], now)
 }
 
-func (t *table) forgive(c count, now time.Time) count {
-	if c.failures > 0 {
-		c.failures = max(0, c.failures-int(now.Sub(c.last)/t.limit))
-	}
+// left returns what the quiet since its last failure has left of a count.
+func (t *table) left(c count, now time.Time) count {
+	quiet := max(0, now.Sub(c.last))
+	c.failures = max(0, c.failures-int(quiet/t.forgive))
 	return c
 }
 
@@ -155,7 +169,7 @@ func (t *table) wait(k key, now time.Time) time.Duration {
 	if over < 0 {
 		return 0
 	}
-	delay := min(time.Second<<over, t.limit)
+	delay := min(time.Second<<over, t.longest)
 	return max(0, c.last.Add(delay).Sub(now))
 }
 
@@ -186,7 +200,7 @@ func (t *table) makeRoom(now time.Time) {
 	var weakest key
 	var least count
 	for k, c := range t.counts {
-		left := t.forgive(c, now)
+		left := t.left(c, now)
 		if left.failures == 0 {
 			delete(t.counts, k)
 			continue

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 )
 
@@ -59,13 +58,16 @@ type record struct {
 }
 
 // NewUsers returns the users kept in store. Throttling is per Users: make one.
-func NewUsers(ctx context.Context, store Store) (*Users, error) {
-	u := &Users{store: store, hasher: newHasher(), throttle: newThrottle()}
-	var err error
-	if u.dummy, err = u.hasher.hash(ctx, GeneratePassword()); err != nil {
+func NewUsers(store Store) (*Users, error) {
+	return newUsers(store, newHasher())
+}
+
+func newUsers(store Store, h *hasher) (*Users, error) {
+	dummy, err := h.hash(GeneratePassword())
+	if err != nil {
 		return nil, fmt.Errorf("hash a password: %w", err)
 	}
-	return u, nil
+	return &Users{store: store, hasher: h, throttle: newThrottle(), dummy: dummy}, nil
 }
 
 // Exists reports whether there is a user of that name.
@@ -90,7 +92,11 @@ func (u *Users) Create(ctx context.Context, name, password string) error {
 	if u.Exists(name) { // saves a hash; Put decides
 		return ErrExists
 	}
-	hash, err := u.hasher.hash(ctx, password)
+	if err := u.hasher.acquire(ctx); err != nil {
+		return fmt.Errorf("create user: %w", err)
+	}
+	defer u.hasher.release()
+	hash, err := u.hasher.hash(password)
 	if err != nil {
 		return fmt.Errorf("create user: %w", err)
 	}
@@ -109,6 +115,16 @@ func (u *Users) Create(ctx context.Context, name, password string) error {
 // together. It returns nil, [ErrCredentials], a [*ThrottledError], [ErrBusy],
 // or an internal error.
 func (u *Users) Authenticate(ctx context.Context, from netip.Addr, name, password string) error {
+	// Whoever has to wait is told so at once; who does not, queues for a slot
+	// and is counted only then. So many right passwords at once are no failures,
+	// and of many wrong ones no more are checked than one by one.
+	if wait := u.throttle.wait(name, from); wait > 0 {
+		return &ThrottledError{RetryAfter: wait}
+	}
+	if err := u.hasher.acquire(ctx); err != nil {
+		return err
+	}
+	defer u.hasher.release()
 	attempt, wait := u.throttle.begin(name, from)
 	if wait > 0 {
 		return &ThrottledError{RetryAfter: wait}
@@ -123,23 +139,28 @@ func (u *Users) Authenticate(ctx context.Context, from netip.Addr, name, passwor
 	return err
 }
 
-// check does the same work for an unknown name as for a wrong password.
+// check does the same work for an unknown name as for a wrong password. The
+// caller holds a slot of the hasher.
 func (u *Users) check(ctx context.Context, name, password string) error {
 	if len(password) > maxPasswordBytes {
 		return ErrCredentials // whatever the name: nobody has such a password
 	}
 	value, revision := u.store.Get(name)
-	user := record{PasswordHash: u.dummy}
+	var user record
 	if revision != 0 {
 		if err := json.Unmarshal(value, &user); err != nil {
 			return fmt.Errorf("stored user: %w", err)
 		}
 	}
-	ok, better, err := u.hasher.verify(ctx, password, user.PasswordHash)
+	known := user.PasswordHash != ""
+	if !known {
+		user.PasswordHash = u.dummy
+	}
+	ok, better, err := u.hasher.verify(password, user.PasswordHash)
 	if err != nil {
 		return err
 	}
-	if !ok || revision == 0 {
+	if !ok || !known {
 		return ErrCredentials
 	}
 	if better != "" {
@@ -169,48 +190,4 @@ func validName(name string) bool {
 		}
 	}
 	return true
-}
-
-// maxUsers bounds a [MemoryStore].
-const maxUsers = 10_000
-
-// MemoryStore is a [Store] that is gone when the process ends. It holds at
-// most 10,000 keys.
-type MemoryStore struct {
-	mu       sync.RWMutex
-	entries  map[string]entry // guarded by mu
-	revision uint64           // of the last write; guarded by mu
-}
-
-type entry struct {
-	value    []byte
-	revision uint64
-}
-
-// NewMemoryStore returns an empty store.
-func NewMemoryStore() *MemoryStore {
-	return &MemoryStore{entries: map[string]entry{}}
-}
-
-// Get implements [Store].
-func (s *MemoryStore) Get(key string) (value []byte, revision uint64) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	e := s.entries[key]
-	return e.value, e.revision
-}
-
-// Put implements [Store].
-func (s *MemoryStore) Put(_ context.Context, key string, value []byte, revision uint64) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.entries[key].revision != revision {
-		return false, nil
-	}
-	if revision == 0 && len(s.entries) >= maxUsers {
-		return false, fmt.Errorf("full: there are %d users already", maxUsers)
-	}
-	s.revision++
-	s.entries[key] = entry{value: value, revision: s.revision}
-	return true, nil
 }

@@ -1,0 +1,196 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+const testIssuer = "http://127.0.0.1:8080"
+
+// logBuffer is where a test's logger writes to.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// newLogger returns a logger that keeps everything, and what it kept.
+func newLogger() (*slog.Logger, *logBuffer) {
+	var b logBuffer
+	return slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})), &b
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// names are the users that exist.
+type names []string
+
+func (n names) Exists(name string) bool {
+	for _, known := range n {
+		if name == known {
+			return true
+		}
+	}
+	return false
+}
+
+func newTokens(t *testing.T, key *ecdsa.PrivateKey, users ...string) *Tokens {
+	t.Helper()
+	tokens, err := NewTokens(testIssuer, key, names(users))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+// problemDetail checks that a response is a problem document of its status.
+func problemDetail(t *testing.T, res *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct {
+		Title, Detail string
+		Status        int
+	}
+	if err := json.Unmarshal(body, &p); err != nil {
+		t.Fatalf("body %q: %v", body, err)
+	}
+	if p.Status != res.StatusCode || p.Title != http.StatusText(res.StatusCode) || p.Detail == "" {
+		t.Errorf("problem %+v does not describe status %d", p, res.StatusCode)
+	}
+	if got := res.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("Content-Type = %q", got)
+	}
+	if got := res.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control = %q", got)
+	}
+	return p.Detail
+}
+
+// pass lets time go by, in a synctest bubble.
+func pass(d time.Duration) {
+	<-time.After(d)
+}
+
+// do serves one request without a network.
+func do(h http.Handler, r *http.Request) *http.Response {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// A session is bound to issuer, subject and client, and to nothing else.
+func TestAuth8KeyIsNotTheToken(t *testing.T) {
+	alice := Identity{Issuer: "i", Subject: "alice", Client: "c", ID: "1", Expires: time.Unix(1, 0)}
+	refreshed := alice
+	refreshed.ID, refreshed.Expires = "2", time.Unix(2, 0)
+	if alice.Key() != refreshed.Key() {
+		t.Error("a refreshed token has another key")
+	}
+	others := []Identity{
+		{},
+		{Subject: "alice"},
+		{Issuer: "i", Subject: "alice"},
+		{Issuer: "i", Subject: "bob", Client: "c"},
+		{Issuer: "j", Subject: "alice", Client: "c"},
+		{Issuer: "i", Subject: "alice", Client: "d"},
+		{Issuer: "i", Subject: "alicec"},
+		{Issuer: "ialicec"},
+		{Issuer: `i""alice`, Client: "c"},
+		{Issuer: "i", Subject: `alice""c`},
+		{Issuer: `i"`, Subject: "alice", Client: "c"},
+		{Issuer: `i\"`, Subject: "alice", Client: "c"},
+		{Issuer: "i", Subject: "alice", Client: "c\xff"},
+		{Issuer: "i", Subject: "alice", Client: "c\xfe"},
+		{Issuer: "i", Subject: "alice", Client: "c\ufffd"},
+	}
+	seen := map[string]Identity{alice.Key(): alice}
+	for _, id := range others {
+		if same, ok := seen[id.Key()]; ok {
+			t.Errorf("%+v has the key of %+v", id, same)
+		}
+		seen[id.Key()] = id
+	}
+}
+
+// Two logins of one user share a key; two users do not.
+func TestAuth8KeyOfIssuedTokens(t *testing.T) {
+	tokens := newTokens(t, newKey(t), "alice", "bob")
+	key := func(user, client string) string {
+		t.Helper()
+		token, issued, err := tokens.Issue(user, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := tokens.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !id.Expires.Equal(issued.Expires) || id.Key() != issued.Key() || id.ID != issued.ID {
+			t.Errorf("issued %+v, verified %+v", issued, id)
+		}
+		if strings.Contains(id.Key(), id.ID) {
+			t.Error("the key holds the token's ID")
+		}
+		return id.Key()
+	}
+	if key("alice", "") != key("alice", "") {
+		t.Error("alice has another key after a second login")
+	}
+	if key("alice", "") == key("bob", "") || key("alice", "") == key("alice", "client") {
+		t.Error("different actors share a key")
+	}
+}
+
+func TestAnonymous(t *testing.T) {
+	var got Identity
+	h := Anonymous(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got, _ = FromContext(r.Context())
+	}))
+	r := httptest.NewRequest("POST", "/mcp", nil)
+	r.Header.Set("Authorization", "Bearer whatever")
+	do(h, r)
+	if got != (Identity{Subject: "anonymous"}) {
+		t.Errorf("identity = %+v", got)
+	}
+	if _, ok := FromContext(t.Context()); ok {
+		t.Error("a bare context has an identity")
+	}
+}
