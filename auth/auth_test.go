@@ -6,10 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,12 +61,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 type names []string
 
 func (n names) Exists(name string) bool {
-	for _, known := range n {
-		if name == known {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(n, name)
 }
 
 func newTokens(t *testing.T, key *ecdsa.PrivateKey, users ...string) *Tokens {
@@ -78,27 +73,37 @@ func newTokens(t *testing.T, key *ecdsa.PrivateKey, users ...string) *Tokens {
 	return tokens
 }
 
+// response is a whole response.
+type response struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do serves one request without a network.
+func do(h http.Handler, r *http.Request) response {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return response{w.Code, w.Header(), w.Body.String()}
+}
+
 // problemDetail checks that a response is a problem document of its status.
-func problemDetail(t *testing.T, res *http.Response) string {
+func problemDetail(t *testing.T, res response) string {
 	t.Helper()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var p struct {
 		Title, Detail string
 		Status        int
 	}
-	if err := json.Unmarshal(body, &p); err != nil {
-		t.Fatalf("body %q: %v", body, err)
+	if err := json.Unmarshal([]byte(res.body), &p); err != nil {
+		t.Fatalf("body %q: %v", res.body, err)
 	}
-	if p.Status != res.StatusCode || p.Title != http.StatusText(res.StatusCode) || p.Detail == "" {
-		t.Errorf("problem %+v does not describe status %d", p, res.StatusCode)
+	if p.Status != res.status || p.Title != http.StatusText(res.status) || p.Detail == "" {
+		t.Errorf("problem %+v does not describe status %d", p, res.status)
 	}
-	if got := res.Header.Get("Content-Type"); got != "application/problem+json" {
+	if got := res.header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("Content-Type = %q", got)
 	}
-	if got := res.Header.Get("Cache-Control"); got != "no-store" {
+	if got := res.header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control = %q", got)
 	}
 	return p.Detail
@@ -107,13 +112,6 @@ func problemDetail(t *testing.T, res *http.Response) string {
 // pass lets time go by, in a synctest bubble.
 func pass(d time.Duration) {
 	<-time.After(d)
-}
-
-// do serves one request without a network.
-func do(h http.Handler, r *http.Request) *http.Response {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Result()
 }
 
 // A session is bound to issuer, subject and client, and to nothing else.
@@ -171,10 +169,11 @@ func TestAuth8KeyOfIssuedTokens(t *testing.T) {
 		}
 		return id.Key()
 	}
-	if key("alice", "") != key("alice", "") {
+	first := key("alice", "")
+	if key("alice", "") != first {
 		t.Error("alice has another key after a second login")
 	}
-	if key("alice", "") == key("bob", "") || key("alice", "") == key("alice", "client") {
+	if key("bob", "") == first || key("alice", "client") == first {
 		t.Error("different actors share a key")
 	}
 }
@@ -184,7 +183,7 @@ func TestAnonymous(t *testing.T) {
 	h := Anonymous(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got, _ = FromContext(r.Context())
 	}))
-	r := httptest.NewRequest("POST", "/mcp", nil)
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", nil)
 	r.Header.Set("Authorization", "Bearer whatever")
 	do(h, r)
 	if got != (Identity{Subject: "anonymous"}) {

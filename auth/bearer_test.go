@@ -30,11 +30,11 @@ func TestAuth11ChallengeOnEveryMethod(t *testing.T) {
 	logger, logs := newLogger()
 	h := Bearer(newTokens(t, newKey(t), "alice"), logger)(unreachable(t))
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
-		r := httptest.NewRequest(method, "/mcp", unreadable{t})
+		r := httptest.NewRequestWithContext(t.Context(), method, "/mcp", unreadable{t})
 		r.Header.Set("MCP-Protocol-Version", "nonsense")
 		res := do(h, r)
-		if got := res.Header.Values("WWW-Authenticate"); res.StatusCode != 401 || len(got) != 1 || got[0] != "Bearer" {
-			t.Errorf("%s: status %d, challenge %q", method, res.StatusCode, got)
+		if got := res.header.Values("WWW-Authenticate"); res.status != 401 || len(got) != 1 || got[0] != "Bearer" {
+			t.Errorf("%s: status %d, challenge %q", method, res.status, got)
 		}
 		if detail := problemDetail(t, res); !strings.Contains(detail, "POST /api/login") {
 			t.Errorf("%s: detail %q does not say what to do", method, detail)
@@ -85,16 +85,16 @@ func TestAuth3AuthorizationHeader(t *testing.T) {
 				id, _ = FromContext(r.Context())
 				passedOn = r.Header.Get("Authorization")
 			}))
-			r := httptest.NewRequest("POST", "/mcp", nil)
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", nil)
 			r.Header["Authorization"] = tc.values
 			res := do(h, r)
-			challenge := res.Header.Get("WWW-Authenticate")
+			challenge := res.header.Get("WWW-Authenticate")
 			if tc.want == "" {
-				if res.StatusCode != 200 || id.Subject != "alice" || passedOn != "" || challenge != "" {
-					t.Errorf("status %d, identity %+v, passed on %q, challenge %q", res.StatusCode, id, passedOn, challenge)
+				if res.status != 200 || id.Subject != "alice" || passedOn != "" || challenge != "" {
+					t.Errorf("status %d, identity %+v, passed on %q, challenge %q", res.status, id, passedOn, challenge)
 				}
-			} else if res.StatusCode != 401 || id.Subject != "" || !strings.Contains(challenge, tc.want) {
-				t.Errorf("status %d, challenge %q; want %q", res.StatusCode, challenge, tc.want)
+			} else if res.status != 401 || id.Subject != "" || !strings.Contains(challenge, tc.want) {
+				t.Errorf("status %d, challenge %q; want %q", res.status, challenge, tc.want)
 			}
 			if strings.Contains(logs.String(), token) || strings.Contains(logs.String(), "aaaa") {
 				t.Error("the token is in the log")
@@ -120,14 +120,14 @@ func TestAuth4QueryTokensAreIgnored(t *testing.T) {
 		logger, logs := newLogger()
 		guarded := Bearer(tokens, logger)
 
-		res := do(guarded(unreachable(t)), httptest.NewRequest("POST", target+alice, nil))
-		if res.StatusCode != 401 || res.Header.Get("WWW-Authenticate") != "Bearer" {
-			t.Errorf("%s: status %d", target, res.StatusCode)
+		res := do(guarded(unreachable(t)), httptest.NewRequestWithContext(t.Context(), "POST", target+alice, nil))
+		if res.status != 401 || res.header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%s: status %d", target, res.status)
 		}
-		r := httptest.NewRequest("POST", target+alice, nil)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", target+alice, nil)
 		r.Header.Set("Authorization", "Bearer x")
-		if res := do(guarded(unreachable(t)), r); res.StatusCode != 401 {
-			t.Errorf("%s with a bad header: status %d", target, res.StatusCode)
+		if res := do(guarded(unreachable(t)), r); res.status != 401 {
+			t.Errorf("%s with a bad header: status %d", target, res.status)
 		}
 		var id Identity
 		r.Header.Set("Authorization", "Bearer "+bob)
@@ -154,16 +154,16 @@ func TestAuth6CookiesAreNotAccepted(t *testing.T) {
 	h := Bearer(tokens, logger)(unreachable(t))
 	for _, path := range []string{"/mcp", "/sse", "/messages?sessionId=x"} {
 		for _, name := range []string{"token", "access_token", "Authorization", "session", "__Host-session"} {
-			r := httptest.NewRequest("POST", path, nil)
-			r.AddCookie(&http.Cookie{Name: name, Value: token})
-			if res := do(h, r); res.StatusCode != 401 || res.Header.Get("WWW-Authenticate") != "Bearer" {
-				t.Errorf("%s with cookie %s: status %d", path, name, res.StatusCode)
+			r := httptest.NewRequestWithContext(t.Context(), "POST", path, nil)
+			r.Header.Set("Cookie", name+"="+token)
+			if res := do(h, r); res.status != 401 || res.header.Get("WWW-Authenticate") != "Bearer" {
+				t.Errorf("%s with cookie %s: status %d", path, name, res.status)
 			}
 		}
-		r := httptest.NewRequest("POST", path, strings.NewReader("access_token="+token))
+		r := httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader("access_token="+token))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		if res := do(h, r); res.StatusCode != 401 {
-			t.Errorf("%s with a form: status %d", path, res.StatusCode)
+		if res := do(h, r); res.status != 401 {
+			t.Errorf("%s with a form: status %d", path, res.status)
 		}
 	}
 	if strings.Contains(logs.String(), token) {
@@ -184,11 +184,11 @@ func TestVerifierFails(t *testing.T) {
 	h := Bearer(verifierFunc(func(context.Context, string) (Identity, error) {
 		return Identity{}, errors.New("store at 10.0.0.1 is gone")
 	}), logger)(unreachable(t))
-	r := httptest.NewRequest("POST", "/mcp", nil)
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", nil)
 	r.Header.Set("Authorization", "Bearer x")
 	res := do(h, r)
-	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || res.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("status %d, header %v", res.StatusCode, res.Header)
+	if res.status != 503 || res.header.Get("Retry-After") == "" || res.header.Get("WWW-Authenticate") != "" {
+		t.Errorf("status %d, header %v", res.status, res.header)
 	}
 	if detail := problemDetail(t, res); strings.Contains(detail, "10.0.0.1") {
 		t.Errorf("detail %q tells an internal error", detail)

@@ -72,17 +72,17 @@ func TestAuth7Host(t *testing.T) {
 		"extra.example:8080":          false,
 		"ported.example":              false,
 	} {
-		r := httptest.NewRequest("POST", "/mcp", unreadable{t})
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", unreadable{t})
 		r.Host = host
 		res := do(h, r)
 		if want {
-			if res.StatusCode != 404 {
-				t.Errorf("Host %q: status %d", host, res.StatusCode)
+			if res.status != 404 {
+				t.Errorf("Host %q: status %d", host, res.status)
 			}
 			continue
 		}
-		if res.StatusCode != 403 {
-			t.Errorf("Host %q: status %d", host, res.StatusCode)
+		if res.status != 403 {
+			t.Errorf("Host %q: status %d", host, res.status)
 			continue
 		}
 		if detail := problemDetail(t, res); !strings.Contains(detail, "--public-url") || strings.Contains(detail, "chat.example.com ") {
@@ -132,11 +132,11 @@ func TestAuth7Origin(t *testing.T) {
 		"https://extra.example":              false, // a host, but no origin
 		"vscode-webview://abc-2":             false,
 	} {
-		r := httptest.NewRequest("POST", "/mcp", unreadable{t})
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", unreadable{t})
 		r.Host = "localhost:8080"
 		r.Header.Set("Origin", origin)
-		if res := do(h, r); (res.StatusCode == 404) != want || !want && res.StatusCode != 403 {
-			t.Errorf("Origin %q: status %d", origin, res.StatusCode)
+		if res := do(h, r); (res.status == 404) != want || !want && res.status != 403 {
+			t.Errorf("Origin %q: status %d", origin, res.status)
 		} else if !want {
 			problemDetail(t, res)
 		}
@@ -145,16 +145,16 @@ func TestAuth7Origin(t *testing.T) {
 		t.Error("no refusal was logged")
 	}
 
-	r := httptest.NewRequest("POST", "/mcp", nil)
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", nil)
 	r.Host = "localhost:8080"
 	r.Header["Origin"] = []string{"http://localhost:8080", "http://localhost:8080"}
-	if res := do(h, r); res.StatusCode != 403 {
-		t.Errorf("two Origin headers: status %d", res.StatusCode)
+	if res := do(h, r); res.status != 403 {
+		t.Errorf("two Origin headers: status %d", res.status)
 	}
 	r.Header["Origin"] = nil
 	r.Header["Host"] = []string{"localhost:8080", "evil.example"}
-	if res := do(h, r); res.StatusCode != 403 {
-		t.Errorf("another Host header beside the authority: status %d", res.StatusCode)
+	if res := do(h, r); res.status != 403 {
+		t.Errorf("another Host header beside the authority: status %d", res.status)
 	}
 }
 
@@ -163,11 +163,11 @@ func TestAuth7ExemptPaths(t *testing.T) {
 	for path, want := range map[string]int{
 		"/healthz": 404, "/healthz/": 403, "/healthz/x": 403, "/Healthz": 403, "/": 403, "/mcp": 403, "//healthz": 403,
 	} {
-		r := httptest.NewRequest("GET", "http://x", nil)
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "http://x", nil)
 		r.URL.Path, r.Host = path, "10.1.2.3"
 		r.Header.Set("Origin", "null")
-		if res := do(h, r); res.StatusCode != want {
-			t.Errorf("%s: status %d, want %d", path, res.StatusCode, want)
+		if res := do(h, r); res.status != want {
+			t.Errorf("%s: status %d, want %d", path, res.status, want)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func TestRefusalsDoNotFloodTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := newLogger()
 		refused := newRefusals(logger)
-		r := httptest.NewRequest("POST", "/"+strings.Repeat("a", 5000)+"?access_token=secret", nil)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/"+strings.Repeat("a", 5000)+"?access_token=secret", nil)
 		for range 1000 {
 			refused.log(r, "reason")
 		}

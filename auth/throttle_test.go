@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -15,7 +16,9 @@ import (
 
 // address returns the i-th of many IPv4 addresses.
 func address(i int) netip.Addr {
-	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+	a := netip.MustParseAddr("10.0.0.0").As4()
+	binary.BigEndian.PutUint16(a[2:], uint16(i)) //nolint:gosec // no test needs more
+	return netip.AddrFrom4(a)
 }
 
 // fail makes one failed attempt, after waiting as long as it must, and returns
@@ -29,9 +32,10 @@ func fail(th *throttle, name string, from netip.Addr) time.Duration {
 	return waited
 }
 
-func failures(n int, th *throttle, name string, from netip.Addr) (waited []time.Duration) {
+// failures makes n failed attempts at alice, and returns the seconds waited.
+func failures(n int, th *throttle, from netip.Addr) (waited []time.Duration) {
 	for range n {
-		waited = append(waited, fail(th, name, from)/time.Second)
+		waited = append(waited, fail(th, "alice", from)/time.Second)
 	}
 	return waited
 }
@@ -40,17 +44,17 @@ func TestAuth23DelayGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := newThrottle()
 		want := []time.Duration{0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60}
-		if got := failures(14, th, "alice", home); !slices.Equal(got, want) {
+		if got := failures(14, th, home); !slices.Equal(got, want) {
 			t.Errorf("seconds waited: %v, want %v", got, want)
 		}
 		// An hour of quiet forgives one failure; no more than what makes the
 		// longest delay is held against anybody.
 		pass(11 * time.Hour)
-		if got := failures(14, th, "alice", home); !slices.Equal(got, want) {
+		if got := failures(14, th, home); !slices.Equal(got, want) {
 			t.Errorf("after eleven hours: %v, want %v", got, want)
 		}
 		pass(7 * time.Hour)
-		if got := failures(3, th, "alice", home); !slices.Equal(got, []time.Duration{0, 1, 2}) {
+		if got := failures(3, th, home); !slices.Equal(got, []time.Duration{0, 1, 2}) {
 			t.Errorf("after seven hours: %v", got)
 		}
 	})
@@ -208,7 +212,7 @@ func TestAuth23AddressesOfOneMachine(t *testing.T) {
 	// Somebody without an address is throttled with all others without one.
 	synctest.Test(t, func(t *testing.T) {
 		th := newThrottle()
-		if got := failures(7, th, "alice", netip.Addr{}); !slices.Equal(got, []time.Duration{0, 0, 0, 0, 0, 1, 2}) {
+		if got := failures(7, th, netip.Addr{}); !slices.Equal(got, []time.Duration{0, 0, 0, 0, 0, 1, 2}) {
 			t.Errorf("no address: %v", got)
 		}
 	})
