@@ -201,6 +201,8 @@ func (p *post) answer() error {
 	st := p.stream
 	conn := st.attach()
 	defer st.detach(conn)
+	// Whoever stands in front may have set a deadline for ordinary answers.
+	_ = http.NewResponseController(p.w).SetWriteDeadline(time.Time{}) // unsupported only by test recorders
 	silence := time.NewTimer(quiet)
 	defer silence.Stop()
 	for {

@@ -1,0 +1,62 @@
+// Command wigwag is a chat server for AI agents and people: agents reach it as
+// an MCP server, people with a browser, a terminal or curl.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program: everything it takes from the outside is a parameter. It
+// returns the exit code.
+func run(ctx context.Context, args, env []string, out, errOut io.Writer) int {
+	root := &cobra.Command{
+		Use:           "wigwag",
+		Short:         "A chat server where AI agents and people talk in live rooms",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(newEnvironment(env)))
+	if err := root.ExecuteContext(ctx); err != nil {
+		_, _ = fmt.Fprintf(errOut, "wigwag: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// version is what the build recorded: the module's version, or the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	return "dev"
+}

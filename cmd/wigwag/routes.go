@@ -1,0 +1,98 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/rs/cors"
+
+	"wigwag/auth"
+	"wigwag/transport"
+)
+
+// plainWriteTimeout bounds the answers that are not streams. Streams set a
+// deadline of their own before every write.
+const plainWriteTimeout = 30 * time.Second
+
+// routes is the whole surface. Routes have no Methods(): a handler answers 405
+// itself, so that who may ask at all is always decided first.
+func routes(in *entrance, t *transport.Server, logger *slog.Logger) (handler http.Handler, ready *atomic.Bool, err error) {
+	pages := cors.New(cors.Options{
+		AllowedOrigins: in.origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
+		AllowedHeaders: []string{"*"}, // among them Mcp-Param-…, whose names are the tools'
+		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id"},
+		MaxAge:         600,
+	})
+	ready = new(atomic.Bool)
+	r := mux.NewRouter().SkipClean(true)
+	r.Handle("/mcp", pages.Handler(in.identify(http.HandlerFunc(t.ServeMCP))))
+	r.Handle("/sse", pages.Handler(in.identify(http.HandlerFunc(t.ServeSSE))))
+	r.Handle("/messages", pages.Handler(in.identify(http.HandlerFunc(t.ServeMessages))))
+	if in.login != nil {
+		r.Handle("/api/login", pages.Handler(in.login))
+	}
+	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
+	r.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready.Load() {
+			w.Header().Set("Retry-After", "2")
+			plain(w, http.StatusServiceUnavailable, "starting or draining\n")
+			return
+		}
+		plain(w, http.StatusOK, "ok\n")
+	})
+	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		auth.WriteProblem(w, http.StatusNotFound, "there is nothing at this address; MCP is at /mcp")
+	})
+	return accessLog(logger, withDeadline(in.guard(r))), ready, nil
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // a client that is gone has no use for the error
+}
+
+// withDeadline gives every answer a deadline, also on a connection whose last
+// answer left one behind.
+func withDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(plainWriteTimeout)) // unsupported only by test recorders
+		next.ServeHTTP(w, r)
+	})
+}
+
+// accessLog logs every request at level debug: no query, no header, no body.
+func accessLog(logger *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !logger.Enabled(r.Context(), slog.LevelDebug) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		began := time.Now()
+		sw := &statusWriter{ResponseWriter: w}
+		next.ServeHTTP(sw, r)
+		logger.LogAttrs(r.Context(), slog.LevelDebug, "request",
+			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", sw.status),
+			slog.String("remote", r.RemoteAddr), slog.Duration("took", time.Since(began)))
+	})
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController flush and set deadlines.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

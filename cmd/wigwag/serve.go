@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wigwag/auth"
+	"wigwag/hub"
+	"wigwag/mcp"
+	"wigwag/tools"
+	"wigwag/transport"
+)
+
+// logBytes bounds the log in memory.
+const logBytes = 256 << 20
+
+const admin = "admin"
+
+func serveCommand(env environment) *cobra.Command {
+	var (
+		s          settings
+		configFile string
+	)
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: "Run the server until SIGTERM or SIGINT.\n\n" +
+			"Every flag --x-y can be set as WIGWAG_X_Y, or as WIGWAG_X_Y_FILE with the path of a file that holds the value,\n" +
+			"or as a line \"x-y = value\" in the config file. A flag goes before the environment, and that before the file.\n" +
+			"WIGWAG_ADMIN_PASSWORD (or _FILE) sets the password of the user \"admin\"; without it one is made up and printed.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := env.apply(cmd.Flags(), configFile); err != nil {
+				return err
+			}
+			if err := s.check(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), s, env, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&configFile, "config", env["WIGWAG_CONFIG"], "file with settings")
+	s.register(cmd.Flags())
+	return cmd
+}
+
+// serve runs until ctx ends and then drains.
+func serve(ctx context.Context, s settings, env environment, errOut io.Writer) error {
+	logger, err := newLogger(s, errOut)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("listen on --addr %s: %w", s.addr, err)
+	}
+	defer listener.Close() //nolint:errcheck // the server has closed it by then
+	urls, err := publicURLs(s, listener.Addr())
+	if err != nil {
+		return err
+	}
+	in, err := newEntrance(ctx, s, env, urls, logger)
+	if err != nil {
+		return err
+	}
+
+	h, err := hub.New(ctx, hub.Options{Log: hub.NewMemoryLog(logBytes), Users: in.users, Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	mcpServer := mcp.NewServer(mcp.Options{
+		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
+	})
+	t := transport.New(mcpServer, transport.Options{
+		Owner: owner, Subscribable: mcp.Subscribable(h), Logger: logger, Limits: in.limits,
+	})
+	mcp.Announce(h, t)
+
+	handler, ready, err := routes(in, t, logger)
+	if err != nil {
+		return err
+	}
+	server, err := newHTTPServer(s, handler, logger)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- start(server, listener) }() // ends with Shutdown or Close below
+	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("auth", s.auth))
+	if err := in.welcome(errOut, urls[0]); err != nil {
+		return err
+	}
+	ready.Store(true)
+
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	ready.Store(false)
+	logger.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("timeout", s.drainTimeout))
+	return drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, h, logger)
+}
+
+// drain stops accepting, lets running calls finish, and closes what is left
+// when the time is over.
+func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, h *hub.Hub, logger *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	closed := make(chan error, 1)
+	go func() { closed <- server.Shutdown(ctx) }() // ends with ctx
+	if err := t.Shutdown(ctx); err != nil {
+		logger.LogAttrs(ctx, slog.LevelWarn, "some calls did not end in time and were cut off")
+	}
+	if err := <-closed; err != nil {
+		logger.LogAttrs(ctx, slog.LevelWarn, "some connections did not end in time and were closed")
+		_ = server.Close() // what it could not close is closed by the end of the process
+	}
+	logger.LogAttrs(ctx, slog.LevelInfo, "stopped")
+	return nil
+}
+
+// newHTTPServer serves HTTP/1.1 and HTTP/2, the latter also without TLS (h2c).
+// Its handlers set their own write deadlines, since streams have none.
+func newHTTPServer(s settings, handler http.Handler, logger *slog.Logger) (*http.Server, error) {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		Protocols:         new(http.Protocols),
+	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetHTTP2(true)
+	if s.tlsCert == "" {
+		server.Protocols.SetUnencryptedHTTP2(true)
+		return server, nil
+	}
+	cert, err := tls.LoadX509KeyPair(s.tlsCert, s.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert and --tls-key: %w", err)
+	}
+	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	return server, nil
+}
+
+func start(server *http.Server, listener net.Listener) error {
+	var err error
+	if server.TLSConfig != nil {
+		err = server.ServeTLS(listener, "", "")
+	} else {
+		err = server.Serve(listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// publicURLs are the addresses that clients may use, the issuer's first. They
+// default to the bound address under the loopback names; beyond loopback the
+// operator has to name them, and TLS has to end here or in front.
+func publicURLs(s settings, bound net.Addr) ([]string, error) {
+	tcp, ok := bound.(*net.TCPAddr)
+	if !ok {
+		return nil, fmt.Errorf("--addr %s is not a TCP address", s.addr)
+	}
+	loopback := tcp.IP.IsLoopback()
+	if !loopback && s.auth == "none" {
+		return nil, fmt.Errorf("--auth=none is for loopback addresses only, and %s is not one", tcp)
+	}
+	if len(s.publicURLs) == 0 {
+		if !loopback {
+			return nil, fmt.Errorf("%s is reachable from other machines: say under which address with --public-url, such as --public-url https://chat.example.com", tcp)
+		}
+		scheme := "http://"
+		if s.tlsCert != "" {
+			scheme = "https://"
+		}
+		port := fmt.Sprint(tcp.Port)
+		var urls []string
+		for _, host := range []string{tcp.IP.String(), "127.0.0.1", "localhost", "::1"} {
+			if u := scheme + net.JoinHostPort(host, port); len(urls) == 0 || urls[0] != u {
+				urls = append(urls, u)
+			}
+		}
+		return urls, nil
+	}
+	for _, raw := range s.publicURLs {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return nil, fmt.Errorf("--public-url %q must be http:// or https:// and a host, without a path", raw)
+		}
+		if !loopback && s.tlsCert == "" && u.Scheme != "https" {
+			return nil, fmt.Errorf("tokens would travel in the clear: with --addr %s, give --tls-cert and --tls-key, or an https --public-url if a proxy in front does TLS", tcp)
+		}
+	}
+	return s.publicURLs, nil
+}
+
+// actor is who calls, from the token that was verified.
+func actor(ctx context.Context) hub.Actor {
+	id, _ := auth.FromContext(ctx) // every route to a tool sets it; without it nobody is called ""
+	return hub.Actor{Name: id.Subject, Via: id.Client}
+}
+
+func owner(r *http.Request) transport.Owner {
+	id, _ := auth.FromContext(r.Context()) // as above
+	return transport.Owner{User: id.Subject, Key: id.Key(), Expires: id.Expires}
+}
+
+func newLogger(s settings, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		return nil, fmt.Errorf(`--log-level is %q; allowed are "debug", "info", "warn" and "error"`, s.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch s.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	default:
+		return nil, fmt.Errorf(`--log-format is %q; allowed are "text" and "json"`, s.logFormat)
+	}
+}
+
+func newSigningKey() (*ecdsa.PrivateKey, error) {
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"wigwag/transport"
+)
+
+// settings are the flags of serve. Each can also come from the environment or
+// from the config file; see [environment.apply].
+type settings struct {
+	addr           string
+	auth           string
+	publicURLs     []string
+	allowedOrigins []string
+	tlsCert        string
+	tlsKey         string
+	logFormat      string
+	logLevel       string
+	drainTimeout   time.Duration
+	limits         transport.Limits
+}
+
+func (s *settings) register(f *pflag.FlagSet) {
+	f.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
+	f.StringVar(&s.auth, "auth", "token", `who may come in: "token" (a login token on every request) or "none" (everybody, as "anonymous"; on loopback only)`)
+	f.StringArrayVar(&s.publicURLs, "public-url", nil, "an address clients use, such as https://chat.example.com; the first is the issuer of tokens; may be repeated (default: the address listened on, under the loopback names)")
+	f.StringArrayVar(&s.allowedOrigins, "allowed-origin", nil, "a further Origin that pages may call from, such as http://localhost:6274; may be repeated")
+	f.StringVar(&s.tlsCert, "tls-cert", "", "PEM file of the TLS certificate and its chain")
+	f.StringVar(&s.tlsKey, "tls-key", "", "PEM file of the certificate's key")
+	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json", on standard error`)
+	f.StringVar(&s.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
+	f.DurationVar(&s.drainTimeout, "drain-timeout", 10*time.Second, "how long running calls may take to end after SIGTERM")
+
+	l := &s.limits
+	f.Int64Var(&l.MaxBody, "max-body", 4<<20, "largest request body, in bytes")
+	f.IntVar(&l.MaxStreams, "max-streams", 10_000, "listening streams at a time; also sessions, and running calls")
+	f.IntVar(&l.MaxStreamsPerUser, "max-streams-per-user", 64, "listening streams one user may have (not with --auth=none)")
+	f.IntVar(&l.MaxCallsPerUser, "max-calls-per-user", 32, "calls one user may have running (not with --auth=none)")
+	f.IntVar(&l.MaxSessionsPerUser, "max-sessions-per-user", 64, "MCP sessions one user may have; beyond it the one idle longest ends (not with --auth=none)")
+	f.DurationVar(&l.SessionIdle, "session-idle", 24*time.Hour, "an MCP session ends after so long without use")
+	f.DurationVar(&l.StreamLifetime, "stream-lifetime", 30*time.Minute, "a listening connection is asked to reconnect after so long, give or take 20 %")
+	f.DurationVar(&l.MaxCall, "max-call", 10*time.Minute, "longest time a call may run")
+}
+
+func (s *settings) check() error {
+	if s.auth != "token" && s.auth != "none" {
+		return fmt.Errorf(`--auth is %q; allowed are "token" and "none"`, s.auth)
+	}
+	if (s.tlsCert == "") != (s.tlsKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	for name, v := range map[string]int64{
+		"max-body": s.limits.MaxBody, "max-streams": int64(s.limits.MaxStreams),
+		"max-streams-per-user": int64(s.limits.MaxStreamsPerUser), "max-calls-per-user": int64(s.limits.MaxCallsPerUser),
+		"max-sessions-per-user": int64(s.limits.MaxSessionsPerUser), "session-idle": int64(s.limits.SessionIdle),
+		"stream-lifetime": int64(s.limits.StreamLifetime), "max-call": int64(s.limits.MaxCall), "drain-timeout": int64(s.drainTimeout),
+	} {
+		if v <= 0 {
+			return fmt.Errorf("--%s must be more than zero", name)
+		}
+	}
+	return nil
+}
+
+// environment is where settings come from beside flags.
+type environment map[string]string
+
+func newEnvironment(environ []string) environment {
+	env := make(environment, len(environ))
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+	return env
+}
+
+// lookup returns the value of NAME, or the contents of the file that NAME_FILE
+// names without a line end, which is how secrets are mounted.
+func (env environment) lookup(name string) (value string, ok bool, err error) {
+	value, ok = env[name]
+	path, fromFile := env[name+"_FILE"]
+	switch {
+	case !fromFile:
+		return value, ok, nil
+	case ok:
+		return "", false, fmt.Errorf("%s and %s_FILE are both set; set one", name, name)
+	}
+	b, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return "", false, fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	return strings.TrimRight(string(b), "\r\n"), true, nil
+}
+
+// apply sets every flag that was not given: from the environment (--x-y is
+// WIGWAG_X_Y or WIGWAG_X_Y_FILE), else from the config file. Flags that may be
+// repeated are separated by commas there.
+func (env environment) apply(f *pflag.FlagSet, configFile string) error {
+	config, err := readConfig(configFile)
+	if err != nil {
+		return err
+	}
+	f.VisitAll(func(flag *pflag.Flag) {
+		fromFile, inFile := config[flag.Name]
+		delete(config, flag.Name)
+		if err != nil || flag.Changed || flag.Name == "help" {
+			return
+		}
+		name := "WIGWAG_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		value, ok, lookupErr := env.lookup(name)
+		switch {
+		case lookupErr != nil:
+			err = lookupErr
+		case ok:
+			err = setFlag(flag, value, name)
+		case inFile:
+			err = setFlag(flag, fromFile, configFile)
+		}
+	})
+	if err == nil && len(config) > 0 {
+		unknown := slices.Sorted(maps.Keys(config))
+		err = fmt.Errorf("%s: there is no setting %q; a line is the name of a flag of serve, =, and its value", configFile, unknown[0])
+	}
+	return err
+}
+
+func setFlag(flag *pflag.Flag, value, from string) error {
+	values := []string{value}
+	if _, repeated := flag.Value.(pflag.SliceValue); repeated {
+		values = strings.Split(value, ",")
+	}
+	for _, v := range values {
+		if err := flag.Value.Set(strings.TrimSpace(v)); err != nil {
+			return fmt.Errorf("%s: %q does not fit --%s: %w", from, v, flag.Name, err)
+		}
+	}
+	return nil
+}
+
+// readConfig reads lines of the form name = value; # begins a comment line.
+func readConfig(path string) (map[string]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.Open(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	config := make(map[string]string)
+	lines := bufio.NewScanner(file)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok {
+			return nil, fmt.Errorf("%s:%d: a line is the name of a flag of serve, =, and its value", path, n)
+		}
+		config[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return config, lines.Err()
+}
