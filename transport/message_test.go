@@ -1,0 +1,119 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+func TestParseBody(t *testing.T) {
+	tests := []struct {
+		name string
+		body string
+		code int // of the fault; 0: none
+		kind kind
+	}{
+		{"request", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, 0, request},
+		{"string id", `{"jsonrpc":"2.0","id":"a","method":"ping","params":{}}`, 0, request},
+		{"null params", `{"jsonrpc":"2.0","id":1,"method":"ping","params":null}`, 0, request},
+		{"notification", `{"jsonrpc":"2.0","method":"notifications/initialized"}`, 0, notification},
+		{"result", `{"jsonrpc":"2.0","id":1,"result":{}}`, 0, response},
+		{"error", `{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}`, 0, response},
+		{"empty", ``, mcp.PARSE_ERROR, 0},
+		{"cut off", `{"jsonrpc":"2.0","id":1,`, mcp.PARSE_ERROR, 0},
+		{"two values", `{"jsonrpc":"2.0","id":1,"method":"ping"} {}`, mcp.PARSE_ERROR, 0},
+		{"not UTF-8", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", mcp.PARSE_ERROR, 0},
+		{"a string", `"hello"`, mcp.INVALID_REQUEST, 0},
+		{"null id", `{"jsonrpc":"2.0","id":null,"method":"ping"}`, mcp.INVALID_REQUEST, 0},
+		{"object id", `{"jsonrpc":"2.0","id":{},"method":"ping"}`, mcp.INVALID_REQUEST, 0},
+		{"boolean id", `{"jsonrpc":"2.0","id":true,"method":"ping"}`, mcp.INVALID_REQUEST, 0},
+		{"long id", `{"jsonrpc":"2.0","id":"` + strings.Repeat("x", maxIDBytes) + `","method":"ping"}`, mcp.INVALID_REQUEST, 0},
+		{"other version", `{"jsonrpc":"1.0","id":1,"method":"ping"}`, mcp.INVALID_REQUEST, 0},
+		{"empty method", `{"jsonrpc":"2.0","id":1,"method":""}`, mcp.INVALID_REQUEST, 0},
+		{"params a list", `{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}`, mcp.INVALID_REQUEST, 0},
+		{"neither", `{"jsonrpc":"2.0","id":1}`, mcp.INVALID_REQUEST, 0},
+		{"both", `{"jsonrpc":"2.0","id":1,"result":{},"error":{}}`, mcp.INVALID_REQUEST, 0},
+		{"empty batch", `[]`, mcp.INVALID_REQUEST, 0},
+		{"batch too long", `[` + strings.Repeat(`{"jsonrpc":"2.0","method":"x"},`, maxBatch) + `{"jsonrpc":"2.0","method":"x"}]`, mcp.INVALID_REQUEST, 0},
+		{"batch with a bad one", `[{"jsonrpc":"2.0","id":1,"method":"ping"},1]`, mcp.INVALID_REQUEST, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			msgs, _, err := parseBody([]byte(tt.body))
+			var f *fault
+			switch {
+			case tt.code == 0 && err != nil:
+				t.Fatalf("refused: %v", err)
+			case tt.code == 0 && msgs[0].kind != tt.kind:
+				t.Fatalf("kind %d, want %d", msgs[0].kind, tt.kind)
+			case tt.code != 0 && (!errors.As(err, &f) || f.code != tt.code || f.status != 400):
+				t.Fatalf("err = %v, want a fault with code %d", err, tt.code)
+			}
+		})
+	}
+}
+
+// FuzzParseBody: any body is refused with a fault or read into messages that
+// encode to valid JSON with the ID untouched.
+func FuzzParseBody(f *testing.F) {
+	f.Add([]byte(`{"jsonrpc":"2.0","id":9007199254740993,"method":"tools/call","params":{"name":"x"}}`))
+	f.Add([]byte(`[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","id":"b","result":1}]`))
+	f.Add([]byte(`{"JSONRPC":"2.0","ID":1,"Id":"2","method":"x","Params":{"_meta":{"progressToken":1e400}}}`))
+	f.Add([]byte("\ufeff{}"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		msgs, _, err := parseBody(body)
+		if err != nil {
+			var fa *fault
+			if !errors.As(err, &fa) {
+				t.Fatalf("not a fault: %v", err)
+			}
+			if !json.Valid(fa.rpcError()) {
+				t.Fatalf("the refusal is not JSON: %s", fa.rpcError())
+			}
+			return
+		}
+		for _, m := range msgs {
+			m.meta()
+			if m.kind == response {
+				continue
+			}
+			out := m.encode(m.params)
+			var back struct {
+				ID     json.RawMessage `json:"id"`
+				Method string          `json:"method"`
+			}
+			if err := json.Unmarshal(out, &back); err != nil {
+				t.Fatalf("%s: %v", out, err)
+			}
+			if !bytes.Equal(back.ID, m.id) || back.Method != m.method {
+				t.Fatalf("%s became %s", body, out)
+			}
+		}
+	})
+}
+
+// FuzzLastEventID: whatever a client sends, it finds only its own session's
+// streams.
+func FuzzLastEventID(f *testing.F) {
+	sess := newSession(&Server{}, "s", Owner{}, false)
+	st := newStream(1, true)
+	sess.streams[st.id] = &resumable{stream: st}
+	f.Add(st.id + "-1")
+	f.Add(sess.out.id + "-0")
+	f.Add("-1")
+	f.Add(st.id + "--1")
+	f.Add(st.id + "-18446744073709551616")
+	f.Fuzz(func(t *testing.T, id string) {
+		got, _, resumes, err := sess.wanted(id)
+		switch {
+		case err != nil && got != nil, err == nil && got != st && got != sess.out:
+			t.Fatalf("wanted(%q) = %v, %v", id, got, err)
+		case err == nil && got == st && (!resumes || !strings.HasPrefix(id, st.id+"-")):
+			t.Fatalf("wanted(%q) found a stream it does not name", id)
+		}
+	})
+}
