@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// lookWithin bounds how long a wait reads the log for one page.
+// lookWithin bounds one look of a wait into the log.
 const lookWithin = 5 * time.Second
 
 // WaitQuery asks for what comes after a cursor in several rooms.
@@ -28,10 +28,6 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	rooms, err := h.choose(a, q.Rooms)
-	if err != nil {
-		return Page{}, err
-	}
 	// Registered first, so that what comes while the log is read is not missed.
 	t, position, err := h.live.tap(a.Name, false)
 	if err != nil {
@@ -39,40 +35,25 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	}
 	defer h.live.untap(t)
 	if q.After != "" {
-		if position, err = h.look(ctx, func(ctx context.Context) (uint64, error) {
-			return h.seqOf(ctx, "after", q.After)
-		}); err != nil {
-			return Page{}, err
-		}
-	}
-
-	var found []Message
-	for {
-		var entries []entry
-		next, err := h.look(ctx, func(ctx context.Context) (next uint64, err error) {
-			entries, next, err = h.take(ctx, "after", position)
-			return next, err
-		})
+		look, cancel := looking(ctx)
+		position, err = h.seqOf(look, "after", q.After)
+		cancel()
 		if err != nil {
 			return Page{}, err
 		}
-		for _, e := range entries {
-			if !rooms.has(e.room) || !e.room.admits(a.Name) || q.MentionsOnly && !mentions(e, a.Name) {
-				continue
-			}
-			if len(found) == limit {
-				return Page{Messages: found, Next: found[limit-1].ID, More: true}, nil
-			}
-			found = append(found, *e.message)
+	}
+	for {
+		rooms, err := h.choose(a, q.Rooms)
+		if err != nil {
+			return Page{}, err
 		}
-		moved := next > position
-		position = next
-		ended := ctx.Err() != nil
-		if moved && !ended {
-			continue // until there is nothing to look at
+		wanted := func(e entry) bool {
+			return rooms.has(e.room) && e.room.admits(a.Name) && (!q.MentionsOnly || mentions(e, a.Name))
 		}
-		if len(found) > 0 || ended {
-			return Page{Messages: found, Next: h.id(position), More: h.live.position() > position}, nil
+		var page Page
+		page, position, err = h.scan(ctx, wanted, position, limit)
+		if err != nil || len(page.Messages) > 0 || ctx.Err() != nil {
+			return page, err
 		}
 		select {
 		case <-t.wake:
@@ -80,18 +61,42 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 		case <-t.done:
 			return Page{}, errClosed()
 		}
-		if _, err := h.choose(a, q.Rooms); err != nil {
-			return Page{}, err
-		}
 	}
 }
 
-// look reads the log for a wait: not bounded by the wait, whose end may be
-// near or past, but bounded.
-func (h *Hub) look(ctx context.Context, read func(context.Context) (uint64, error)) (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
-	defer cancel()
-	return read(ctx)
+// scan collects what is wanted after a position, until the page is full, there
+// is nothing left to look at, or ctx has ended. It looks once in any case, so
+// that one wait after the other gets on.
+func (h *Hub) scan(ctx context.Context, wanted func(entry) bool, position uint64, limit int) (Page, uint64, error) {
+	var found []Message
+	for {
+		look, cancel := looking(ctx)
+		entries, next, err := h.take(look, "after", position)
+		cancel()
+		if err != nil {
+			return Page{}, 0, err
+		}
+		for _, e := range entries {
+			if !wanted(e) {
+				continue
+			}
+			if len(found) == limit {
+				return Page{Messages: found, Next: found[limit-1].ID, More: true}, position, nil
+			}
+			found = append(found, *e.message)
+		}
+		if next == position || ctx.Err() != nil {
+			more := next > position && next < h.live.position()
+			return Page{Messages: found, Next: h.id(next), More: more}, next, nil
+		}
+		position = next
+	}
+}
+
+// looking is the context for a look into the log: not bounded by the wait it
+// is for, whose end may be near or past, but bounded.
+func looking(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
 }
 
 // choice is a set of room names; the nil one holds every room.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -110,23 +109,15 @@ func testRead(t *testing.T, log hub.Log) {
 	seqs := []uint64{0, 1, 2, 20, last - 1, last, last + 1, last + 100, 1 << 62}
 	rooms := [][]string{nil, {}, {"room1"}, {"room0", "room4"}, {"nobody"}, {"room2", "nobody", "room2"}, {"room"}, {"*"}, {">"}}
 	for _, latest := range []bool{false, true} {
-		for _, after := range seqs {
-			for _, before := range seqs {
-				check(hub.Range{After: after, Before: before, Limit: 7, Latest: latest})
-			}
-		}
 		for _, names := range rooms {
-			for _, limit := range []int{1, 3, len(all), 1000} {
-				check(hub.Range{Rooms: names, Limit: limit, Latest: latest})
+			for _, after := range seqs {
+				for _, before := range seqs {
+					for _, limit := range []int{1, 3, 1000} {
+						check(hub.Range{Rooms: names, After: after, Before: before, Limit: limit, Latest: latest})
+					}
+				}
 			}
 		}
-	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
-		check(hub.Range{
-			Rooms: rooms[rng.IntN(len(rooms))], After: seqs[rng.IntN(len(seqs))], Before: seqs[rng.IntN(len(seqs))],
-			Limit: 1 + rng.IntN(45), Latest: rng.IntN(2) == 0,
-		})
 	}
 }
 
