@@ -42,6 +42,10 @@ deadcode:
 race:
 	go test -race ./...
 
+# The official suite; what may fail, and why, is in conformance/excused.go.
+conformance: conformance/node_modules/.package-lock.json
+	go run ./conformance
+
 # Real clients against the built program: mcp-go's, the Go SDK's, the
 # TypeScript SDK's two.
 clients: build clients/typescript/node_modules/.package-lock.json
@@ -49,8 +53,8 @@ clients: build clients/typescript/node_modules/.package-lock.json
 	cd clients/gosdk && go test -race -count=1 ./...
 	cd clients/typescript && npm test
 
-clients/typescript/node_modules/.package-lock.json: clients/typescript/package-lock.json
-	cd clients/typescript && npm ci --ignore-scripts
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --ignore-scripts
 
 fuzz:
 	@for pkg in $$(go list ./...); do \
