@@ -99,7 +99,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) e
 		return err
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- start(server, listener) }() // ends with Shutdown or Close below
+	go func() { failed <- accept(server, listener) }() // ends with Shutdown or Close below
 	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("auth", s.auth))
 	if err := in.welcome(errOut, urls[0]); err != nil {
 		return err
@@ -159,7 +159,7 @@ func newHTTPServer(s settings, handler http.Handler, logger *slog.Logger) (*http
 	return server, nil
 }
 
-func start(server *http.Server, listener net.Listener) error {
+func accept(server *http.Server, listener net.Listener) error {
 	var err error
 	if server.TLSConfig != nil {
 		err = server.ServeTLS(listener, "", "")

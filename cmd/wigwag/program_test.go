@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// program is a running "wigwag serve".
+type program struct {
+	url    string
+	cancel context.CancelFunc
+	exited chan struct{}
+	code   int // valid once exited is closed
+
+	mu  sync.Mutex
+	log bytes.Buffer // standard error
+}
+
+// Write takes what the program writes to standard error.
+func (p *program) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+func (p *program) logs() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// stop ends the program as SIGTERM does and returns its exit code.
+func (p *program) stop() int {
+	p.cancel()
+	<-p.exited
+	return p.code
+}
+
+// waitFor waits until the pattern is in what the program wrote, and returns its
+// first group.
+func (p *program) waitFor(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if m := re.FindStringSubmatch(p.logs()); m != nil {
+			return m[len(m)-1]
+		}
+		select {
+		case <-tick.C:
+		case <-p.exited:
+			t.Fatalf("the program ended with %d before it wrote %q:\n%s", p.code, pattern, p.logs())
+		case <-deadline:
+			t.Fatalf("the program did not write %q within a minute:\n%s", pattern, p.logs())
+		}
+	}
+}
+
+// start runs "wigwag serve" on a free port until the test ends.
+func start(t *testing.T, env []string, args ...string) *program {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &program{cancel: cancel, exited: make(chan struct{})}
+	go func() { // ends with stop
+		defer close(p.exited)
+		p.code = run(ctx, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...), env, io.Discard, p)
+	}()
+	t.Cleanup(func() { p.stop() })
+	line := p.waitFor(t, `(?m)^(.*"msg":"listening".*)$`)
+	var entry struct{ URL string }
+	if err := json.Unmarshal([]byte(line), &entry); err != nil || !strings.HasPrefix(entry.URL, "http") {
+		t.Fatalf("%s: %v", line, err)
+	}
+	p.url = entry.URL
+	return p
+}
