@@ -219,6 +219,8 @@ func TestGuardRefusesOptions(t *testing.T) {
 		"with a user":       {PublicURLs: []string{"https://u@chat.example.com"}},
 		"not in ASCII":      {PublicURLs: []string{"https://chät.example.com"}},
 		"host as a URL":     {PublicURLs: []string{testIssuer}, Hosts: []string{"http://x"}},
+		"host with a zone":  {PublicURLs: []string{testIssuer}, Hosts: []string{"[::1%lo]"}},
+		"host, odd port":    {PublicURLs: []string{testIssuer}, Hosts: []string{"x:080"}},
 		"host with a star":  {PublicURLs: []string{testIssuer}, Hosts: []string{"*.example.com"}},
 		"origin of a host":  {PublicURLs: []string{testIssuer}, Origins: []string{"page.example"}},
 		"origin null":       {PublicURLs: []string{testIssuer}, Origins: []string{"null"}},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -297,6 +298,32 @@ func FuzzParseLogin(f *testing.F) {
 		}
 		if u, p, err := parseLogin(again); u != username || p != password || err != nil {
 			t.Errorf("%q: %q, %q; again %q, %q, %v", body, username, password, u, p, err)
+		}
+	})
+}
+
+// deadlines records what its connection's read deadline is set to.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// The body has to arrive in time; once it is here, the bound is lifted.
+func TestLoginBodyTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _, _ := newLogin(t, &fakeHashes{})
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/login", strings.NewReader(good))
+		r.Header.Set("Content-Type", "application/json")
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		h.ServeHTTP(w, r)
+		want := []time.Time{time.Now().Add(10 * time.Second), {}}
+		if !slices.EqualFunc(w.set, want, time.Time.Equal) {
+			t.Errorf("deadlines %v, want %v", w.set, want)
 		}
 	})
 }

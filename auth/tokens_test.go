@@ -50,7 +50,7 @@ func publicPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
 
 func TestAuth3RefusedTokens(t *testing.T) {
 	key := newKey(t)
-	tokens := newTokens(t, key, "alice")
+	tokens := newTokens(t, key, "alice", "") // even if somebody had no name
 	logger, logs := newLogger()
 	h := Bearer(tokens, logger)(unreachable(t))
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 )
@@ -156,8 +157,8 @@ func TestAuth22RehashWhenParametersChange(t *testing.T) {
 	if err := users.Authenticate(t.Context(), home, "alice", "wrong-password"); !errors.Is(err, ErrCredentials) {
 		t.Error(err)
 	}
-	if _, revision := store.Get("alice"); revision != before {
-		t.Error("a wrong password was stored")
+	if _, revision := store.Get("alice"); revision != before || f.created.Load() != 2 { // the dummy's and alice's
+		t.Error("a wrong password was hashed or stored")
 	}
 	if err := users.Authenticate(t.Context(), home, "alice", "password-a"); err != nil {
 		t.Error(err)
@@ -225,6 +226,25 @@ func TestAuth22AtMostFourHashesAtATime(t *testing.T) {
 		// Being turned away is no failure.
 		if wait := users.throttle.wait("alice", home); wait != 0 || len(users.throttle.addresses.counts) != 0 {
 			t.Errorf("wait %v, counts %v", wait, users.throttle.addresses.counts)
+		}
+	})
+}
+
+// Who is throttled is told so at once, however many wait for a slot.
+func TestThrottledDoNotQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		users, _ := newTestUsers(t, &fakeHashes{})
+		for range 5 {
+			_ = users.Authenticate(t.Context(), home, "alice", "wrong-password")
+		}
+		for range maxHashes {
+			if err := users.hasher.acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := users.Authenticate(t.Context(), home, "alice", "password-a")
+		if throttled, ok := errors.AsType[*ThrottledError](err); !ok || throttled.RetryAfter != time.Second {
+			t.Errorf("%v", err)
 		}
 	})
 }
