@@ -13,12 +13,15 @@ import (
 // longest. Quiet forgives: one failure per interval since the last.
 //
 // Nobody is locked out: the delay by name, which strangers can cause, holds
-// only for addresses that have failed for that name themselves. One that has
-// not is always let in for one attempt.
+// only for addresses that have failed for that name themselves; one that has
+// not is let in at once. Only who shares an address with an attacker shares
+// its delays, of a minute at most. So behind a proxy it matters that the
+// address is the client's, not the proxy's.
 //
 // An attempt counts as failed from its beginning until it has succeeded, so
-// many at once gain nothing. A success clears only the count of its name and address: whoever
-// has an account of their own cannot use it to wipe away guesses at others.
+// many at once gain nothing. A success clears only the count of its name and
+// address: whoever has an account of their own cannot use it to wipe away
+// guesses at others.
 type throttle struct {
 	mu        sync.Mutex
 	pairs     table // guarded by mu, as are the others

@@ -15,9 +15,7 @@ import (
 )
 
 const (
-	// Audience is what own tokens are for: this service, at whatever address.
-	Audience = "wigwag"
-
+	audience      = "wigwag" // this service, at whatever address
 	tokenType     = "at+jwt" // RFC 9068, section 2.1
 	tokenLifetime = time.Hour
 )
@@ -66,7 +64,7 @@ func NewTokens(issuer string, key *ecdsa.PrivateKey, users interface{ Exists(nam
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
 			jwt.WithIssuer(issuer),
-			jwt.WithAudience(Audience),
+			jwt.WithAudience(audience),
 			jwt.WithExpirationRequired(),
 			jwt.WithStrictDecoding(),
 		),
@@ -88,7 +86,7 @@ func (t *Tokens) Issue(user, client string) (string, Identity, error) {
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    id.Issuer,
 			Subject:   id.Subject,
-			Audience:  jwt.ClaimStrings{Audience},
+			Audience:  jwt.ClaimStrings{audience},
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(id.Expires),
 			ID:        id.ID,

@@ -23,7 +23,7 @@ import (
 func forge(t *testing.T, tokens *Tokens, method jwt.SigningMethod, key any, change func(header, claims map[string]any)) string {
 	t.Helper()
 	c := jwt.MapClaims{
-		"iss": testIssuer, "sub": "alice", "aud": Audience, "jti": "1",
+		"iss": testIssuer, "sub": "alice", "aud": audience, "jti": "1",
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
 	token := jwt.NewWithClaims(method, c)
