@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 
@@ -14,14 +13,13 @@ import (
 
 // entrance is who may come in, and how.
 type entrance struct {
-	users     hub.Users
-	identify  func(http.Handler) http.Handler // puts the identity into the context, or refuses
-	guard     func(http.Handler) http.Handler // Host and Origin
-	login     http.Handler                    // nil where there is nothing to log in to
-	limits    transport.Limits
-	origins   []string
-	password  string // of the admin, if it was made up
-	firstPass func() (string, error)
+	users    hub.Users
+	identify func(http.Handler) http.Handler // puts the identity into the context, or refuses
+	guard    func(http.Handler) http.Handler // Host and Origin
+	login    http.Handler                    // nil where there is nothing to log in to
+	origins  []string                        // that pages may call from
+	limits   transport.Limits
+	welcome  string // tells whoever starts the server how to begin
 }
 
 // newEntrance sets up authentication. Users live in memory.
@@ -38,6 +36,7 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 		in.users, in.identify = everybody{}, auth.Anonymous
 		// All clients are one user here: limits of one user would be limits of all.
 		in.limits.MaxStreamsPerUser, in.limits.MaxCallsPerUser, in.limits.MaxSessionsPerUser = -1, -1, -1
+		in.welcome = fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", firstCall, urls[0])
 		return in, nil
 	}
 
@@ -51,7 +50,6 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 	}
 	if !given {
 		password = auth.GeneratePassword()
-		in.password = password
 	}
 	if err := users.Create(ctx, admin, password); err != nil {
 		return nil, fmt.Errorf("WIGWAG_ADMIN_PASSWORD: %w", err)
@@ -67,33 +65,23 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 	in.users = users
 	in.identify = auth.Bearer(tokens, logger)
 	in.login = auth.Login(auth.LoginOptions{Users: users, Tokens: tokens, Logger: logger})
-	in.firstPass = func() (string, error) {
-		token, _, err := tokens.Issue(admin, "")
-		return token, err
+	if given { // whoever gave it knows how to log in; no token in logs that others may keep
+		in.welcome = fmt.Sprintf("\nLog in for a token:\n\n  curl --json '{\"username\":\"%s\",\"password\":\"…\"}' %s/api/login\n\n", admin, urls[0])
+		return in, nil
 	}
+	token, _, err := tokens.Issue(admin, "")
+	if err != nil {
+		return nil, err
+	}
+	in.welcome = fmt.Sprintf("\nThe password of the user %q, shown only now:\n\n  %s\n\nSay something (the token is good for one hour; POST /api/login gives the next):\n\n  %s -H 'Authorization: Bearer %s' %s/mcp\n\n",
+		admin, password, firstCall, token, urls[0])
 	return in, nil
 }
+
+const firstCall = `curl --json '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send_message","arguments":{"message":"Hello"}}}'`
 
 // everybody are the users where authentication is off.
 type everybody struct{}
 
+// Exists implements hub.Users.
 func (everybody) Exists(name string) bool { return name == auth.AnonymousName }
-
-// welcome tells whoever started the server how to begin.
-func (in *entrance) welcome(w io.Writer, url string) error {
-	const call = `curl --json '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send_message","arguments":{"message":"Hello"}}}'`
-	text := fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", call, url)
-	switch {
-	case in.password != "":
-		token, err := in.firstPass()
-		if err != nil {
-			return err
-		}
-		text = fmt.Sprintf("\nThe password of the user %q, shown only now:\n\n  %s\n\nSay something (the token is good for one hour; POST /api/login gives the next):\n\n  %s -H 'Authorization: Bearer %s' %s/mcp\n\n",
-			admin, in.password, call, token, url)
-	case in.login != nil:
-		text = fmt.Sprintf("\nLog in as %q for a token:\n\n  curl --json '{\"username\":\"%s\",\"password\":\"…\"}' %s/api/login\n\n", admin, admin, url)
-	}
-	_, err := io.WriteString(w, text)
-	return err
-}

@@ -32,15 +32,14 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const password = "a-password-for-this-test"
-	p := start(t, []string{"WIGWAG_ADMIN_PASSWORD=" + password})
+	p := start(t, withPassword)
 	var script strings.Builder
 	for _, block := range regexp.MustCompile("(?s)\n```sh\n(.*?)\n```\n").FindAllSubmatch(readme, -1) {
 		script.Write(block[1])
 		script.WriteString("\n")
 	}
 	text := strings.Replace(script.String(), "URL=http://127.0.0.1:8080\n", "URL="+p.url+"\n", 1)
-	text = strings.Replace(text, "PASSWORD=the-password-that-serve-printed\n", "PASSWORD="+password+"\n", 1)
+	text = strings.Replace(text, "PASSWORD=the-password-that-serve-printed\n", "PASSWORD='"+password+"'\n", 1)
 	if !strings.Contains(text, p.url) || !strings.Contains(text, password) {
 		t.Fatal("the README does not set URL and PASSWORD as this test expects")
 	}

@@ -19,7 +19,7 @@ const plainWriteTimeout = 30 * time.Second
 
 // routes is the whole surface. Routes have no Methods(): a handler answers 405
 // itself, so that who may ask at all is always decided first.
-func routes(in *entrance, t *transport.Server, logger *slog.Logger) (handler http.Handler, ready *atomic.Bool, err error) {
+func routes(in *entrance, t *transport.Server, ready *atomic.Bool, logger *slog.Logger) http.Handler {
 	pages := cors.New(cors.Options{
 		AllowedOrigins: in.origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
@@ -27,7 +27,6 @@ func routes(in *entrance, t *transport.Server, logger *slog.Logger) (handler htt
 		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id"},
 		MaxAge:         600,
 	})
-	ready = new(atomic.Bool)
 	r := mux.NewRouter().SkipClean(true)
 	r.Handle("/mcp", pages.Handler(in.identify(http.HandlerFunc(t.ServeMCP))))
 	r.Handle("/sse", pages.Handler(in.identify(http.HandlerFunc(t.ServeSSE))))
@@ -47,7 +46,7 @@ func routes(in *entrance, t *transport.Server, logger *slog.Logger) (handler htt
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		auth.WriteProblem(w, http.StatusNotFound, "there is nothing at this address; MCP is at /mcp")
 	})
-	return accessLog(logger, withDeadline(in.guard(r))), ready, nil
+	return accessLog(logger, withDeadline(in.guard(r)))
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,53 +73,47 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) e
 	if err != nil {
 		return err
 	}
+	server, err := newHTTPServer(s, logger)
+	if err != nil {
+		return err
+	}
 	in, err := newEntrance(ctx, s, env, urls, logger)
 	if err != nil {
 		return err
 	}
-
 	h, err := hub.New(ctx, hub.Options{Log: hub.NewMemoryLog(logBytes), Users: in.users, Logger: logger})
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	mcpServer := mcp.NewServer(mcp.Options{
+	t := transport.New(mcp.NewServer(mcp.Options{
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
-	})
-	t := transport.New(mcpServer, transport.Options{
+	}), transport.Options{
 		Owner: owner, Subscribable: mcp.Subscribable(h), Logger: logger, Limits: in.limits,
 	})
 	mcp.Announce(h, t)
 
-	handler, ready, err := routes(in, t, logger)
-	if err != nil {
-		return err
-	}
-	server, err := newHTTPServer(s, handler, logger)
-	if err != nil {
-		return err
-	}
+	var ready atomic.Bool
+	server.Handler = routes(in, t, &ready, logger)
 	failed := make(chan error, 1)
-	go func() { failed <- accept(server, listener) }() // ends with Shutdown or Close below
+	go func() { failed <- accept(server, listener) }() // ends with the drain
 	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("auth", s.auth))
-	if err := in.welcome(errOut, urls[0]); err != nil {
-		return err
-	}
+	_, _ = io.WriteString(errOut, in.welcome) // a server whose standard error is closed still serves
 	ready.Store(true)
 
 	select {
-	case err := <-failed:
-		return err
+	case err = <-failed:
 	case <-ctx.Done():
 	}
 	ready.Store(false)
 	logger.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("timeout", s.drainTimeout))
-	return drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, h, logger)
+	drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, logger)
+	return err
 }
 
 // drain stops accepting, lets running calls finish, and closes what is left
 // when the time is over.
-func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, h *hub.Hub, logger *slog.Logger) error {
+func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	closed := make(chan error, 1)
@@ -131,14 +126,12 @@ func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *t
 		_ = server.Close() // what it could not close is closed by the end of the process
 	}
 	logger.LogAttrs(ctx, slog.LevelInfo, "stopped")
-	return nil
 }
 
 // newHTTPServer serves HTTP/1.1 and HTTP/2, the latter also without TLS (h2c).
 // Its handlers set their own write deadlines, since streams have none.
-func newHTTPServer(s settings, handler http.Handler, logger *slog.Logger) (*http.Server, error) {
+func newHTTPServer(s settings, logger *slog.Logger) (*http.Server, error) {
 	server := &http.Server{
-		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
