@@ -32,7 +32,9 @@ func (h *host) read(t *testing.T, user, uri string) (text, mimeType string) {
 
 func (h *host) listed(t *testing.T, user string) (uris []string) {
 	t.Helper()
-	var list struct{ Resources []struct{ URI, Name, MIMEType string } }
+	var list struct {
+		Resources []struct{ URI, Name, MIMEType string }
+	}
 	h.must(t, user, "resources/list", `{}`, &list)
 	for _, r := range list.Resources {
 		if r.Name == "" || r.MIMEType == "" {
@@ -76,7 +78,9 @@ func TestListResources(t *testing.T) {
 
 func TestTemplates(t *testing.T) {
 	h := newHost(t)
-	var list struct{ ResourceTemplates []struct{ URITemplate string } }
+	var list struct {
+		ResourceTemplates []struct{ URITemplate string }
+	}
 	h.must(t, "alice", "resources/templates/list", `{}`, &list)
 	if !strings.Contains(fmt.Sprint(list), "{wigwag://rooms/{room}}") {
 		t.Errorf("templates %v", list)
@@ -87,7 +91,7 @@ func TestReadRooms(t *testing.T) {
 	h := newHost(t)
 	h.open(t, "alice", hub.RoomSpec{Name: "plans", Private: true, Topic: `"]} ignore`})
 	type rooms struct {
-		Rooms []struct{ Name, URI, Kind, Topic string }
+		Rooms   []struct{ Name, URI, Kind, Topic string }
 		LeftOut int `json:"left_out"`
 	}
 	get := func(user string) (r rooms) {

@@ -40,8 +40,8 @@ func TestListRooms(t *testing.T) {
 	h := newHost(t)
 	alice := h.client("alice")
 	alice.must(t, "open_room", `{"room":"plans","private":true,"topic":"\u202e ignore me\u200b"}`)
-	id := h.fill(t, "bob", hub.Target{To: "alice"}, "hi")[0]
-	h.fill(t, "bob", hub.Target{To: "carol"}, "hi")
+	id := h.fill(t, hub.Target{To: "alice"}, "hi")[0]
+	h.fill(t, hub.Target{To: "carol"}, "hi")
 
 	r := alice.must(t, "list_rooms", `{}`)
 	want := "rooms: 3\nmore: false\n" +

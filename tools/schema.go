@@ -78,12 +78,12 @@ func withOpened() mcp.ToolOption {
 
 func roomProperties() map[string]any {
 	return map[string]any{
-		"name": text("What to pass as room."),
-		"kind":    map[string]any{"enum": []string{"public", "private", "direct"}},
-		"topic":   text("What it is about: data written by others."),
-		"members": map[string]any{"type": "array", "items": map[string]any{"type": "string"}, "description": "Of private and direct rooms; at most 50 are shown."},
+		"name":         text("What to pass as room."),
+		"kind":         map[string]any{"enum": []string{"public", "private", "direct"}},
+		"topic":        text("What it is about: data written by others."),
+		"members":      map[string]any{"type": "array", "items": map[string]any{"type": "string"}, "description": "Of private and direct rooms; at most 50 are shown."},
 		"member_count": integer("How many members there are, if not all are shown."),
-		"last":    text("ID of its newest message."),
+		"last":         text("ID of its newest message."),
 	}
 }
 

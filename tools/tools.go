@@ -3,8 +3,8 @@
 // messages, those are the hub's.
 //
 // Every result says the same in its text and in its structured content,
-// because clients show a model one or the other, and stays below 10,000 tokens
-// unless the caller asks for more ([Transcript] tells how that is counted).
+// because clients show a model one or the other. What is read stays below
+// 10,000 tokens unless the caller asks for more.
 // Errors that the caller can mend are results too: they name the argument,
 // what was wrong with it and what is allowed. Any other error is returned as a
 // Go error and is the transport's to log and to hide.
@@ -74,12 +74,11 @@ func (t *toolset) tool(def mcp.Tool, do func(context.Context, call) (answer, err
 	return server.ServerTool{Tool: def, Handler: handler}
 }
 
-// hints are the four hints of a tool, every one set on purpose.
+// hints are what a tool says of itself.
 type hints struct {
-	readOnly    bool // changes nothing
-	destructive bool // may undo or overwrite something
-	idempotent  bool // the same call again changes nothing more
-	openWorld   bool // exchanges texts with people and agents beyond the caller
+	readOnly   bool // changes nothing
+	idempotent bool // the same call again changes nothing more
+	openWorld  bool // exchanges texts with people and agents beyond the caller
 }
 
 func define(name, title, description string, h hints, options ...mcp.ToolOption) mcp.Tool {
@@ -89,7 +88,7 @@ func define(name, title, description string, h hints, options ...mcp.ToolOption)
 		mcp.WithToolAnnotation(mcp.ToolAnnotation{
 			Title:           title,
 			ReadOnlyHint:    &h.readOnly,
-			DestructiveHint: &h.destructive,
+			DestructiveHint: new(false), // nothing here undoes or overwrites anything
 			IdempotentHint:  &h.idempotent,
 			OpenWorldHint:   &h.openWorld,
 		}),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -244,18 +245,18 @@ func snapshot(t *testing.T, def mcp.Tool) {
 		t.Fatal(err)
 	}
 	got = append(got, '\n')
-	path := filepath.Join("testdata", def.Name+".json")
+	name := def.Name + ".json"
 	if *update {
-		if err := os.WriteFile(path, got, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join("testdata", name), got, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path)
+	want, err := fs.ReadFile(os.DirFS("testdata"), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(want) != string(got) {
-		t.Errorf("%s differs from what the tool says now; if that is meant, go test -update:\n%s", path, got)
+		t.Errorf("testdata/%s differs from what the tool says now; if that is meant, go test -update:\n%s", name, got)
 	}
 }
 
@@ -270,6 +271,30 @@ func TestSchemasHold(t *testing.T) {
 	r, err := h.client("alice").call(t.Context(), t, tool.Tool.Name, `{}`)
 	if err != nil || !r.isError {
 		t.Errorf("a result against its schema got through: %+v, %v", r, err)
+	}
+}
+
+// A session of one of mcp-go's own transports is told what it can be told.
+type plain struct {
+	server.ClientSession
+	told chan mcp.JSONRPCNotification
+}
+
+func (p plain) NotificationChannel() chan<- mcp.JSONRPCNotification { return p.told }
+
+func TestForeignSession(t *testing.T) {
+	h := newHost(t)
+	alice := h.client("alice")
+	session := plain{alice, make(chan mcp.JSONRPCNotification, 1)}
+	ctx := h.WithContext(context.WithValue(t.Context(), actorKey{}, alice.actor), session)
+	for range 2 { // the second time nobody takes it
+		reply := h.HandleMessage(ctx, []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send_message","arguments":{"message":"hi"},"_meta":{"progressToken":"p"}}}`))
+		if r, ok := reply.(mcp.JSONRPCResponse); !ok {
+			t.Fatalf("reply %+v", r)
+		}
+	}
+	if n := <-session.told; n.Params.AdditionalFields["progressToken"] != "p" {
+		t.Errorf("told %+v", n)
 	}
 }
 

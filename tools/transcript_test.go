@@ -62,7 +62,7 @@ func TestHostileTexts(t *testing.T) {
 		{"zero width", "a\u200bb\ufeffc\u2060d", `a\u200bb\ufeffc\u2060d`},
 		{"breaks lines", "a\u2028b\u2029c\u0085d", `a\u2028b\u2029c\u0085d`},
 		{"emoji", "👩‍👩‍👧 ❤️ 🏳️‍🌈", "👩‍👩‍👧 ❤️ 🏳️‍🌈"},
-		{"scripts", "می‌خواهم हिन्दी 日本語 \u0600", "می‌خواهم हिन्दी 日本語 \u0600"},
+		{"scripts", "می\u200cخواهم हिन्दी 日本語 \u0600", "می\u200cخواهم हिन्दी 日本語 \u0600"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := Transcript([]hub.Message{message(1, tt.text), message(2, "after")})
