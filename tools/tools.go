@@ -5,6 +5,7 @@
 // Every result says the same in its text and in its structured content,
 // because clients show a model one or the other. What is read stays below
 // 10,000 tokens unless the caller asks for more.
+//
 // Errors that the caller can mend are results too: they name the argument,
 // what was wrong with it and what is allowed. Any other error is returned as a
 // Go error and is the transport's to log and to hide.
