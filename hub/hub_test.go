@@ -88,6 +88,12 @@ func next(t *testing.T, l *Listener) []Event {
 	return events
 }
 
+// pass lets time go by in a bubble of synctest, and what it sets off happen.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 // nothing checks that there is nothing for a listener right now.
 func nothing(t *testing.T, l *Listener) {
 	t.Helper()

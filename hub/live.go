@@ -148,11 +148,15 @@ func (l *live) untapLocked(t *tap) {
 	close(t.done)
 }
 
-// wakeRoom wakes all who may see a room.
-func (l *live) wakeRoom(r *room) {
+// wakeUsers wakes users whose rights have changed.
+func (l *live) wakeUsers(users ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.wakeLocked(r, func(*tap) bool { return true })
+	for _, user := range users {
+		for t := range l.taps[user] {
+			signal(t.wake)
+		}
+	}
 }
 
 // wakeLocked wakes those of the taps wanted that may see a room. The cost

@@ -28,17 +28,21 @@ func hasMention(text, user string) bool {
 		}
 		// A name can end in - or _, but so does @name in a dash or in emphasis.
 		word := rest[:end]
-		if !inWord(before) && (equalFold(word, user) || equalFold(strings.TrimRight(word, "-_"), user)) {
+		if !isLatin(before) && (equalFold(word, user) || equalFold(strings.TrimRight(word, "-_"), user)) {
 			return true
 		}
 		text = rest
 	}
 }
 
-// inWord reports whether a rune beside a name makes it part of a longer word.
+// inWord reports whether a rune after @ is part of the same name, or makes it a
+// longer word.
 func inWord(r rune) bool {
-	return r == '-' || r == '_' || r >= '0' && r <= '9' || unicode.Is(unicode.Latin, r)
+	return r == '-' || r == '_' || isLatin(r) || unicode.IsMark(r)
 }
+
+// isLatin reports whether a rune right before @ makes it a mail address.
+func isLatin(r rune) bool { return '0' <= r && r <= '9' || unicode.Is(unicode.Latin, r) }
 
 // equalFold ignores the case of a-z only: names are ASCII.
 func equalFold(a, b string) bool {
