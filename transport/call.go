@@ -226,16 +226,14 @@ func (c *call) resourceNotFound() *fault {
 }
 
 func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault](err); ok {
 		return f
 	}
 	return &fault{code: mcp.INTERNAL_ERROR, msg: "internal error"}
 }
 
 func withID(err error, id json.RawMessage) error {
-	var f *fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault](err); ok {
 		return f.withID(id)
 	}
 	return err

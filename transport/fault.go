@@ -100,8 +100,11 @@ func (f *fault) rpcError() []byte {
 
 // answerError is where every refusal becomes an answer.
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	var f *fault
-	if !errors.As(err, &f) {
+	if errors.Is(err, errGone) {
+		return
+	}
+	f, ok := errors.AsType[*fault](err)
+	if !ok {
 		s.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
 		f = &fault{status: http.StatusInternalServerError, code: mcp.INTERNAL_ERROR, msg: "internal error"}
 	}

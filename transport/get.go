@@ -71,7 +71,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	defer st.detach(conn)
 	out, err := s.startSSE(w)
 	if err != nil {
-		return nil //nolint:nilerr // the client is gone
+		return err
 	}
 	switch {
 	case resumes:
@@ -83,8 +83,8 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	case sess.primes():
 		out.prime(st)
 	}
-	if out.flush() != nil {
-		return nil
+	if err := out.flush(); err != nil {
+		return err
 	}
 	lifetime := time.NewTimer(s.lifetime(owner))
 	defer lifetime.Stop()

@@ -46,11 +46,11 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 	defer sess.out.detach(conn)
 	out, err := s.startSSE(w)
 	if err != nil {
-		return nil //nolint:nilerr // the client is gone
+		return err
 	}
 	out.event(sse.Event{Name: "endpoint", Data: []byte("/messages?sessionId=" + url.QueryEscape(sess.id))})
-	if out.flush() != nil {
-		return nil
+	if err := out.flush(); err != nil {
+		return err
 	}
 	lifetime := time.NewTimer(s.lifetime(owner))
 	defer lifetime.Stop()

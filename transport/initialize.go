@@ -34,11 +34,10 @@ func (p *post) initialize() error {
 	}
 	out, err := p.srv.startSSE(p.w)
 	if err != nil {
-		return nil //nolint:nilerr // the client is gone
+		return err
 	}
 	out.event(sse.Event{Name: "message", Data: reply})
-	_ = out.flush() // as above
-	return nil
+	return out.flush()
 }
 
 // handleInitialize lets mcp-go answer for the session, whose peer then knows

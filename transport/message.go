@@ -70,8 +70,7 @@ func parseMessage(raw json.RawMessage) (message, error) {
 		Error   json.RawMessage `json:"error"`
 	}
 	if err := json.Unmarshal(raw, &env); err != nil {
-		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) {
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return message{}, invalid(nil, "not a JSON-RPC 2.0 message: "+err.Error())
 		}
 		return message{}, notJSON(err)

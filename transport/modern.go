@@ -86,8 +86,7 @@ func (p *post) checkHeaders(msg message) error {
 	if err == nil {
 		return nil
 	}
-	var mismatch mcp.HeaderMismatchError
-	if errors.As(err, &mismatch) {
+	if mismatch, ok := errors.AsType[mcp.HeaderMismatchError](err); ok {
 		return badHeader(msg.id, mismatch.Error())
 	}
 	return badParams(msg.id, err.Error())

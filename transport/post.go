@@ -263,14 +263,14 @@ func (p *post) answerSSE(conn chan struct{}) error {
 	out, err := p.srv.startSSE(p.w)
 	if err != nil {
 		p.lost()
-		return nil
+		return err
 	}
 	if p.sess != nil {
 		p.sess.addStream(p.stream)
 		if p.peer.primes() {
 			out.prime(p.stream)
-			if out.flush() != nil {
-				return nil
+			if err := out.flush(); err != nil {
+				return err
 			}
 		}
 	}

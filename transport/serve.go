@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -32,23 +33,20 @@ func (s *Server) startSSE(w http.ResponseWriter) (*writer, error) {
 	return out, out.flush()
 }
 
+// errGone tells that there is nobody left to answer.
+var errGone = errors.New("the client is gone, or does not read")
+
 // event adds an event to what the next flush sends.
 func (o *writer) event(ev sse.Event) { o.buf = sse.Append(o.buf, ev) }
 
-// flush writes what was added. The deadline is lifted afterwards: on HTTP/2 it
+// flush writes what was added, or returns errGone. The deadline is lifted afterwards: on HTTP/2 it
 // would end an idle stream.
 func (o *writer) flush() error {
 	buf := o.buf
 	for {
 		n := min(len(buf), writeChunk)
-		if err := o.rc.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
-			return err
-		}
-		if _, err := o.w.Write(buf[:n]); err != nil {
-			return err
-		}
-		if err := o.rc.Flush(); err != nil {
-			return err
+		if err := o.write(buf[:n]); err != nil {
+			return errGone
 		}
 		if buf = buf[n:]; len(buf) == 0 {
 			break
@@ -58,7 +56,20 @@ func (o *writer) flush() error {
 	if cap(o.buf) > writeChunk {
 		o.buf = nil
 	}
-	return o.rc.SetWriteDeadline(time.Time{})
+	if o.rc.SetWriteDeadline(time.Time{}) != nil {
+		return errGone
+	}
+	return nil
+}
+
+func (o *writer) write(chunk []byte) error {
+	if err := o.rc.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
+		return err
+	}
+	if _, err := o.w.Write(chunk); err != nil {
+		return err
+	}
+	return o.rc.Flush()
 }
 
 func (o *writer) items(st *stream, items []item) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -79,9 +80,7 @@ func (v *view) send(ctx context.Context, n mcp.JSONRPCNotification) error {
 
 func withField(fields map[string]any, key string, value any) map[string]any {
 	out := make(map[string]any, len(fields)+1)
-	for k, v := range fields {
-		out[k] = v
-	}
+	maps.Copy(out, fields)
 	out[key] = value
 	return out
 }

@@ -27,7 +27,7 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 	in := &entrance{limits: s.limits, origins: append(append([]string(nil), urls...), s.allowedOrigins...)}
 	var err error
 	in.guard, err = auth.Guard(auth.GuardOptions{
-		PublicURLs: urls, Origins: s.allowedOrigins, Exempt: []string{"/healthz", "/readyz"}, Logger: logger,
+		PublicURLs: urls, Hosts: s.allowedHosts, Origins: s.allowedOrigins, Exempt: []string{"/healthz", "/readyz"}, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func TestWelcomeLine(t *testing.T) {
 		t.Run(auth, func(t *testing.T) {
 			p := start(t, nil, "--auth="+auth)
 			line := p.waitFor(t, `(?m)^  (curl .*)$`)
-			out, err := exec.CommandContext(t.Context(), "bash", "-euc", line).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), "bash", "-euc", line).CombinedOutput() //nolint:gosec // our own line
 			if err != nil || !strings.Contains(string(out), `"room":"general"`) {
 				t.Fatalf("%s: %v: %s", line, err, out)
 			}

@@ -68,7 +68,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) e
 	if err != nil {
 		return fmt.Errorf("listen on --addr %s: %w", s.addr, err)
 	}
-	defer listener.Close() //nolint:errcheck // the server has closed it by then
+	defer listener.Close() // again, where the server has not
 	urls, err := publicURLs(s, listener.Addr())
 	if err != nil {
 		return err

@@ -122,7 +122,7 @@ func TestEveryRouteWantsAToken(t *testing.T) {
 
 // MCP-CHECKLIST line 2.
 func TestForeignHostAndOrigin(t *testing.T) {
-	p := start(t, nil, "--auth=none", "--allowed-origin=http://tool.example:6274")
+	p := start(t, nil, "--auth=none", "--allowed-origin=http://tool.example:6274", "--allowed-host=wigwag.internal:8080")
 	client := newClient(t)
 	list := `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
 	for header, want := range map[string]int{
@@ -131,6 +131,7 @@ func TestForeignHostAndOrigin(t *testing.T) {
 		"Origin: http://tool.example:6274":                  200,
 		"Origin: http://evil.example":                       403,
 		"Origin: null":                                      403,
+		"Host: wigwag.internal:8080":                        200,
 		"Host: evil.example":                                403,
 		"Host: 127.0.0.1.evil.example":                      403,
 		"Host: " + strings.TrimPrefix(p.url, "http://"):     200,
@@ -210,7 +211,7 @@ func TestHTTP2(t *testing.T) {
 	certFile, keyFile, roots := certificate(t)
 	t.Run("TLS", func(t *testing.T) {
 		p := start(t, withPassword, "--tls-cert", certFile, "--tls-key", keyFile)
-		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true} //nolint:gosec // a test's client
+		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 		t.Cleanup(tr.CloseIdleConnections)
 		streams(t, &http.Client{Transport: tr}, p)
 	})

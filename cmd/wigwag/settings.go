@@ -21,6 +21,7 @@ type settings struct {
 	addr           string
 	auth           string
 	publicURLs     []string
+	allowedHosts   []string
 	allowedOrigins []string
 	tlsCert        string
 	tlsKey         string
@@ -34,6 +35,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
 	f.StringVar(&s.auth, "auth", "token", `who may come in: "token" (a login token on every request) or "none" (everybody, as "anonymous"; on loopback only)`)
 	f.StringArrayVar(&s.publicURLs, "public-url", nil, "an address clients use, such as https://chat.example.com; the first is the issuer of tokens; may be repeated (default: the address listened on, under the loopback names)")
+	f.StringArrayVar(&s.allowedHosts, "allowed-host", nil, "a further Host that requests may name, such as wigwag.internal:8080; may be repeated")
 	f.StringArrayVar(&s.allowedOrigins, "allowed-origin", nil, "a further Origin that pages may call from, such as http://localhost:6274; may be repeated")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "PEM file of the TLS certificate and its chain")
 	f.StringVar(&s.tlsKey, "tls-key", "", "PEM file of the certificate's key")
@@ -157,7 +159,7 @@ func readConfig(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	config := make(map[string]string)
 	lines := bufio.NewScanner(file)
 	for n := 1; lines.Scan(); n++ {
