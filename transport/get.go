@@ -25,11 +25,7 @@ func (s *Server) sessionOf(r *http.Request, owner Owner) (*session, error) {
 	if id == "" {
 		return nil, invalid(nil, "the header Mcp-Session-Id is missing; initialize gives it")
 	}
-	sess := s.sessions.get(id, owner)
-	if sess == nil {
-		return nil, errSessionNotFound
-	}
-	return sess, nil
+	return s.sessions.find(id, owner)
 }
 
 func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request) error {

@@ -77,8 +77,11 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 	if id == "" {
 		return invalid(nil, "the query parameter sessionId is missing; the first event of GET /sse gives the whole address")
 	}
-	sess := s.sessions.get(id, s.owner(r))
-	if sess == nil || !sess.sse {
+	sess, err := s.sessions.find(id, s.owner(r))
+	if err != nil {
+		return err
+	}
+	if !sess.sse {
 		return errSessionNotFound
 	}
 	body, err := s.readBody(w, r)

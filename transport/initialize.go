@@ -3,12 +3,16 @@ package transport
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"wigwag/transport/sse"
 )
+
+// maxInitialize bounds what a session remembers of its client, in bytes.
+const maxInitialize = 64 << 10
 
 // initialize begins a session (2025-11-25, lifecycle). It is answered at once,
 // before there could be anything to cancel, so it runs on the serving goroutine.
@@ -44,6 +48,9 @@ func (p *post) initialize() error {
 // the client and the negotiated version. ok is false for an error.
 func (s *Server) handleInitialize(ctx context.Context, sess *session, msg message) (reply []byte, ok bool) {
 	c := &call{srv: s, msg: msg, sess: sess, peer: sess.peer, stream: sess.out, ctx: context.WithoutCancel(ctx)}
+	if len(msg.params) > maxInitialize {
+		return invalid(msg.id, fmt.Sprintf("the parameters of initialize are larger than %d bytes", maxInitialize)).rpcError(), false
+	}
 	reply = c.handle()
 	var r struct {
 		Error json.RawMessage `json:"error"`

@@ -25,6 +25,8 @@ type message struct {
 	id     json.RawMessage // exactly as sent; nil for a notification
 	method string
 	params json.RawMessage
+	meta   meta            // params._meta
+	state  json.RawMessage // params.requestState (2026-07-28); nil: none
 	result json.RawMessage // of a response
 	fault  json.RawMessage // the error of a response
 }
@@ -98,7 +100,21 @@ func parseMessage(raw json.RawMessage) (message, error) {
 	if m.kind != response && len(env.Params) > 0 && env.Params[0] != '{' && string(env.Params) != "null" {
 		return message{}, invalid(env.ID, `"params" must be an object`)
 	}
+	m.readParams()
 	return m, nil
+}
+
+// readParams reads what the transport itself needs of the parameters. A shape
+// that does not fit reads as absent: what is wrong with it is then said by
+// whoever requires it.
+func (m *message) readParams() {
+	var p struct {
+		Meta  meta            `json:"_meta"`
+		State json.RawMessage `json:"requestState"`
+	}
+	if m.kind != response && json.Unmarshal(m.params, &p) == nil {
+		m.meta, m.state = p.Meta, p.State
+	}
 }
 
 // checkID allows strings and numbers, as MCP does; null, which JSON-RPC would
@@ -134,19 +150,8 @@ func (m *message) encode(params json.RawMessage) json.RawMessage {
 	return append(buf, '}')
 }
 
-// meta is params._meta, whose keys are exact. A shape that does not fit reads
-// as empty: what is wrong with it is then said by whoever requires a key.
+// meta is params._meta, whose keys are exact.
 type meta map[string]json.RawMessage
-
-func (m *message) meta() meta {
-	var p struct {
-		Meta meta `json:"_meta"`
-	}
-	if json.Unmarshal(m.params, &p) != nil {
-		return nil
-	}
-	return p.Meta
-}
 
 // text returns a string value; ok is false when there is none.
 func (m meta) text(key string) (s string, ok bool) {

@@ -77,7 +77,6 @@ func FuzzParseBody(f *testing.F) {
 			return
 		}
 		for _, m := range msgs {
-			m.meta()
 			if m.kind == response {
 				continue
 			}

@@ -26,14 +26,13 @@ func (p *post) serveModern() error {
 		p.w.WriteHeader(http.StatusAccepted) // closing the response stream is what cancels
 		return nil
 	}
-	meta := msg.meta()
-	if err := p.checkMeta(msg, meta); err != nil {
+	if err := p.checkMeta(msg); err != nil {
 		return err
 	}
 	if err := p.checkHeaders(msg); err != nil {
 		return err
 	}
-	level, _ := meta.text(mcp.MetaKeyLogLevel)
+	level, _ := msg.meta.text(mcp.MetaKeyLogLevel)
 	p.peer = &peer{
 		id: newSessionID(), owner: p.owner, modern: true, initialized: true,
 		version: mcp.ProtocolVersion20260728, level: mcp.LoggingLevel(level),
@@ -46,8 +45,8 @@ func (p *post) serveModern() error {
 
 // checkMeta checks what every request of 2026-07-28 must declare (base
 // protocol, "_meta"; transports, "Protocol Version Header").
-func (p *post) checkMeta(msg message, m meta) error {
-	version, ok := m.text(mcp.MetaKeyProtocolVersion)
+func (p *post) checkMeta(msg message) error {
+	version, ok := msg.meta.text(mcp.MetaKeyProtocolVersion)
 	switch {
 	case !ok:
 		return badParams(msg.id, "params._meta must hold "+mcp.MetaKeyProtocolVersion)
@@ -57,7 +56,7 @@ func (p *post) checkMeta(msg message, m meta) error {
 		return badHeader(msg.id, fmt.Sprintf("the header MCP-Protocol-Version is %q and %s is %q; they must be equal", p.version, mcp.MetaKeyProtocolVersion, version))
 	}
 	var caps *mcp.ClientCapabilities
-	if json.Unmarshal(m[mcp.MetaKeyClientCapabilities], &caps) != nil || caps == nil {
+	if json.Unmarshal(msg.meta[mcp.MetaKeyClientCapabilities], &caps) != nil || caps == nil {
 		return badParams(msg.id, "params._meta must hold "+mcp.MetaKeyClientCapabilities+", an object that may be empty")
 	}
 	return nil

@@ -56,7 +56,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) error {
 	}
 	modern := mcp.IsModernProtocol(version)
 	for i := range msgs {
-		v, _ := msgs[i].meta().text(mcp.MetaKeyProtocolVersion)
+		v, _ := msgs[i].meta.text(mcp.MetaKeyProtocolVersion)
 		modern = modern || mcp.IsModernProtocol(v)
 	}
 	p := &post{srv: s, w: w, r: r, owner: s.owner(r), accepts: parseAccept(r), msgs: msgs, batch: batch, version: version}
@@ -117,8 +117,9 @@ type post struct {
 // serveLegacy serves the revisions up to 2025-11-25.
 func (p *post) serveLegacy() error {
 	if id := p.r.Header.Get(mcp.HeaderSessionID); id != "" && !p.initializes() {
-		if p.sess = p.srv.sessions.get(id, p.owner); p.sess == nil {
-			return withID(errSessionNotFound, p.msgs[0].id)
+		var err error
+		if p.sess, err = p.srv.sessions.find(id, p.owner); err != nil {
+			return withID(err, p.msgs[0].id)
 		}
 		p.sess.touch()
 	}

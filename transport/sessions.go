@@ -75,15 +75,21 @@ func idlest(m map[string]*session) *session {
 	return found
 }
 
-// get finds the owner's session. Unknown, ended and foreign ones are all nil.
-func (t *sessions) get(id string, owner Owner) *session {
+// find returns the owner's session. The answer is the same for unknown, ended
+// and foreign ones. While the server shuts down it is never that the session is
+// not found, on which clients give up for good.
+func (t *sessions) find(id string, owner Owner) (*session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sess := t.byID[id]
-	if sess == nil || sess.owner.Key != owner.Key {
-		return nil
+	switch {
+	case sess != nil && sess.owner.Key == owner.Key:
+		return sess, nil
+	case t.srv.isDraining():
+		return nil, draining()
+	default:
+		return nil, errSessionNotFound
 	}
-	return sess
 }
 
 // remove ends a session; one that has ended already is left alone.

@@ -93,14 +93,11 @@ func (s *Server) sealState(c *call, body []byte) ([]byte, error) {
 // openState returns the parameters to handle: as they came, or with the
 // requestState that the tool gave in place of the sealed one.
 func (s *Server) openState(c *call) (json.RawMessage, error) {
-	var p struct {
-		State json.RawMessage `json:"requestState"`
-	}
-	if !c.peer.modern || json.Unmarshal(c.msg.params, &p) != nil || p.State == nil {
-		return c.msg.params, nil //nolint:nilerr // mcp-go says what does not fit
+	if !c.peer.modern || c.msg.state == nil {
+		return c.msg.params, nil
 	}
 	var text string
-	if json.Unmarshal(p.State, &text) != nil {
+	if json.Unmarshal(c.msg.state, &text) != nil {
 		return nil, errState
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
@@ -154,7 +151,7 @@ func (c *call) binding() ([]byte, error) {
 // declared reads the names of the capabilities that the request declares.
 func (c *call) declared() map[string]bool {
 	var caps map[string]json.RawMessage
-	_ = json.Unmarshal(c.msg.meta()[mcp.MetaKeyClientCapabilities], &caps) // checked on arrival
+	_ = json.Unmarshal(c.msg.meta[mcp.MetaKeyClientCapabilities], &caps) // checked on arrival
 	names := make(map[string]bool, len(caps))
 	for name, v := range caps {
 		names[name] = string(v) != "null"

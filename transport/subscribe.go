@@ -13,6 +13,7 @@ import (
 
 const (
 	maxSubscriptions = 256  // resources one session or listen stream may follow
+	maxURI           = 2048 // bytes of the URI of one
 	maxBroadcasts    = 4096 // of mcp-go's, waiting to be taken over
 )
 
@@ -54,7 +55,7 @@ func (t *subscriptions) init(s *Server) {
 // add subscribes; what the user may not see is answered like what does not
 // exist.
 func (t *subscriptions) add(sub subscriber, uri string) error {
-	if !t.srv.subscribable(sub.user(), uri) {
+	if len(uri) > maxURI || !t.srv.subscribable(sub.user(), uri) {
 		return fmt.Errorf("subscribing to %q: %w", uri, server.ErrResourceNotFound)
 	}
 	t.mu.Lock()

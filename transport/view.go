@@ -26,7 +26,7 @@ type view struct {
 }
 
 func newView(c *call) *view {
-	return &view{peer: c.peer, call: c, token: c.msg.meta()["progressToken"], over: make(chan struct{})}
+	return &view{peer: c.peer, call: c, token: c.msg.meta["progressToken"], over: make(chan struct{})}
 }
 
 // session is the view as the narrowest type that has what the call may use:
