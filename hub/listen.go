@@ -68,26 +68,9 @@ func (l *Listener) Close() { l.hub.live.untap(l.tap) }
 // log has expired what the listener has not had yet.
 func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 	for {
-		entries, next, err := l.hub.take(ctx, "after", l.position)
-		if err != nil {
-			return nil, err
-		}
-		moved := next > l.position
-		l.position = next
-
-		var events []Event
-		for _, e := range entries {
-			if l.wants(e.room) {
-				events = append(events, Event{Message: e.message})
-			}
-		}
-		// Taken after the messages: a stream that still runs now has no final
-		// message among them, so no partial comes after its final.
-		for _, p := range l.partials() {
-			events = append(events, Event{Partial: p})
-		}
-		if len(events) > 0 {
-			return events, nil
+		events, moved, err := l.poll(ctx)
+		if err != nil || len(events) > 0 {
+			return events, err
 		}
 		if moved {
 			continue
@@ -100,6 +83,27 @@ func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 			return nil, errClosed()
 		}
 	}
+}
+
+// poll takes what is there. moved tells that there may be more.
+func (l *Listener) poll(ctx context.Context) (events []Event, moved bool, err error) {
+	entries, next, err := l.hub.take(ctx, "after", l.position)
+	if err != nil {
+		return nil, false, err
+	}
+	moved = next > l.position
+	l.position = next
+	for _, e := range entries {
+		if l.wants(e.room) {
+			events = append(events, Event{Message: e.message})
+		}
+	}
+	// Taken after the messages: a stream that still runs now has no final
+	// message among them, so no partial comes after its final.
+	for _, p := range l.partials() {
+		events = append(events, Event{Partial: p})
+	}
+	return events, moved, nil
 }
 
 func (l *Listener) wants(r *room) bool { return l.rooms.has(r) && r.admits(l.actor.Name) }

@@ -126,15 +126,16 @@ func expel(h *Hub, room, user string) {
 // log, then goes on live.
 func TestSlowListener(t *testing.T) {
 	h := newHub(t)
+	h.live.ring.max = 64 << 10
 	slow, quick := listen(t, h, bob, ListenOptions{}), listen(t, h, bob, ListenOptions{})
-	big := strings.Repeat("x", MaxText)
-	n := ringBytes/MaxText + 3*replayLimit
+	filler := strings.Repeat("x", 1000)
+	const n = 4 * replayLimit
 	for i := range n {
 		room := General
 		if i%3 == 0 {
 			room = "dm/alice/carol"
 		}
-		send(t, h, alice, room, fmt.Sprint(i, " ", big[:MaxText-10]))
+		send(t, h, alice, room, fmt.Sprint(i, " ", filler))
 		if i%3 != 0 {
 			if got := next(t, quick); len(got) != 1 || !strings.HasPrefix(got[0].Message.Message, fmt.Sprint(i, " ")) {
 				t.Fatalf("the quick listener got %d events at %d", len(got), i)
