@@ -1,0 +1,183 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The first byte of a stored value.
+const (
+	isValue   = '+'
+	isDeleted = '-'
+)
+
+// deletedFor is how long it is remembered that a key was deleted, so that other
+// nodes and watchers hear of it.
+const deletedFor = time.Hour
+
+// Bucket holds values by key, all of them in memory. Its methods are safe for
+// concurrent use.
+type Bucket struct {
+	s *stream
+
+	mu      sync.RWMutex
+	values  map[string]bucketValue
+	applied uint64 // revision up to which values is complete
+	first   uint64 // no value has a lower revision
+}
+
+type bucketValue struct {
+	data     []byte
+	revision uint64
+	at       time.Time
+}
+
+// Get returns the value of a key, which must not be modified, and its revision;
+// nil and 0 when there is none. It never waits.
+func (b *Bucket) Get(key string) (value []byte, revision uint64) {
+	b.mu.RLock()
+	v, ok := b.values[key]
+	b.mu.RUnlock()
+	if !ok || b.s.maxAge > 0 && time.Since(v.at) >= b.s.maxAge {
+		return nil, 0
+	}
+	return v.data, v.revision
+}
+
+// Put stores a value if the key has the given revision, 0 for none, and tells
+// whether it had. It returns once this node has applied it. A full bucket fails
+// with [ErrFull].
+func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uint64) (bool, error) {
+	data := append([]byte{isValue}, value...)
+	ok, err := b.swap(ctx, key, data, 0, revision)
+	if err != nil || ok || revision > 0 {
+		return ok, err
+	}
+	// There may be the mark of a deletion, which counts as none.
+	last, err := b.s.first(ctx, []string{b.s.subject(key)}, 1, b.s.feed.limit(), 1)
+	if err != nil || len(last) == 0 || !bytes.Equal(last[0].Data, []byte{isDeleted}) {
+		return false, err
+	}
+	return b.swap(ctx, key, data, 0, last[0].Seq)
+}
+
+// Delete removes a key if it has the given revision and tells whether it had.
+// It returns once this node has applied it.
+func (b *Bucket) Delete(ctx context.Context, key string, revision uint64) (bool, error) {
+	if revision == 0 {
+		return false, ctx.Err()
+	}
+	return b.swap(ctx, key, []byte{isDeleted}, deletedFor, revision)
+}
+
+func (b *Bucket) swap(ctx context.Context, key string, data []byte, ttl time.Duration, revision uint64) (bool, error) {
+	m := nats.NewMsg(b.s.subject(key))
+	m.Data = data
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
+	if ttl > 0 {
+		m.Header.Set(jetstream.MsgTTLHeader, ttl.String())
+	}
+	_, err := b.s.append(ctx, &request{msg: m})
+	if hasCode(err, codeWrongLastSequence, codeWrongLastConstant) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Watch calls fn first with all there is, then with every change, value nil for
+// a deletion, in order, from one goroutine, until stop is called or the store
+// closes. A slow fn may miss a change that a later one of the same key has
+// replaced. What reaches the bucket's age just ends. When stop returns, fn is
+// not running and is not called again; so fn must not call stop.
+func (b *Bucket) Watch(fn func(key string, value []byte, revision uint64)) (stop func()) {
+	type keyed struct {
+		key string
+		bucketValue
+	}
+	b.mu.RLock()
+	all := make([]keyed, 0, len(b.values))
+	for key, v := range b.values {
+		all = append(all, keyed{key, v})
+	}
+	applied := b.applied
+	b.mu.RUnlock()
+	slices.SortFunc(all, func(x, y keyed) int { return cmp.Compare(x.revision, y.revision) })
+	begin := func(stopped func() bool) {
+		for _, v := range all {
+			if stopped() {
+				return
+			}
+			fn(v.key, v.data, v.revision)
+		}
+	}
+	return b.s.feed.follow(applied, begin, func(r Record) {
+		value, ok := bucketData(r)
+		if !ok {
+			value = nil
+		}
+		fn(r.Subject, value, r.Seq)
+	})
+}
+
+// apply takes a change over. The feed calls it, in order.
+func (b *Bucket) apply(r Record) {
+	value, ok := bucketData(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ok {
+		b.values[r.Subject] = bucketValue{data: value, revision: r.Seq, at: r.Time}
+	} else {
+		delete(b.values, r.Subject)
+	}
+	b.applied = r.Seq
+}
+
+// bucketData is the value a record holds; false when it is a deletion.
+func bucketData(r Record) ([]byte, bool) {
+	if len(r.Data) == 0 || r.Data[0] != isValue {
+		return nil, false
+	}
+	return r.Data[1:], true
+}
+
+// forget drops the values that JetStream has dropped for their age.
+func (b *Bucket) forget(first uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if first <= b.first {
+		return
+	}
+	b.first = first
+	for key, v := range b.values {
+		if v.revision < first {
+			delete(b.values, key)
+		}
+	}
+}
+
+// load starts the bucket and waits until it holds everything up to last.
+func (b *Bucket) load(ctx context.Context, last uint64) error {
+	if err := b.s.start(0, last, b.apply); err != nil {
+		return err
+	}
+	for {
+		_, head, moved, _ := b.s.feed.after(0)
+		if head >= last {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("loading %s: %w", b.s.name, context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// Bounds of what is published at once.
+const (
+	maxBatch      = 50
+	maxBatchBytes = 4 << 20
+)
+
+// Headers of an atomic batch.
+const (
+	headerBatchID       = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
+)
+
+// request is a message to be stored.
+type request struct {
+	msg  *nats.Msg
+	done chan result // of capacity one
+}
+
+type result struct {
+	seq uint64
+	err error
+}
+
+// write is the stream's one writer: it commits what is waiting, together, and
+// between commits compares with the leader. So what the leader tells is never
+// half of a commit.
+func (s *stream) write() {
+	tick := time.NewTicker(reconcileEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.done:
+			return
+		case r := <-s.requests:
+			s.commit(s.gather(r))
+		case answer := <-s.heads:
+			s.answerHeads(answer)
+		case <-tick.C:
+			if h := s.reconcile(); h.err != nil {
+				s.logger.Warn("the log does not answer", "log", s.name, "error", h.err)
+			}
+		}
+	}
+}
+
+// answerHeads answers all who ask for the head now with one look.
+func (s *stream) answerHeads(first chan headResult) {
+	waiting := []chan headResult{first}
+	for more := true; more; {
+		select {
+		case a := <-s.heads:
+			waiting = append(waiting, a)
+		default:
+			more = false
+		}
+	}
+	h := s.reconcile()
+	for _, a := range waiting {
+		a <- h
+	}
+}
+
+// gather takes what else is waiting.
+func (s *stream) gather(first *request) []*request {
+	rs, bytes := []*request{first}, len(first.msg.Data)
+	for len(rs) < maxBatch && bytes < maxBatchBytes {
+		select {
+		case r := <-s.requests:
+			rs, bytes = append(rs, r), bytes+len(r.msg.Data)
+		default:
+			return rs
+		}
+	}
+	return rs
+}
+
+// commit stores requests and answers each of them. A batch is stored as a whole
+// or not at all; when it is refused for the sake of one of its messages, the
+// others must not suffer.
+func (s *stream) commit(rs []*request) {
+	if !s.batch || len(rs) == 1 {
+		s.publishEach(rs)
+		return
+	}
+	err := s.publishBatch(rs)
+	if err == nil {
+		return
+	}
+	var refused *jetstream.APIError
+	if !errors.As(err, &refused) {
+		for _, r := range rs {
+			r.done <- result{err: err}
+		}
+		return
+	}
+	if refused.ErrorCode == codeBatchHoldsKnownID {
+		// Which one is not said. Published alone, one with a known ID is
+		// answered with the sequence of the first.
+		var withID, others []*request
+		for _, r := range rs {
+			if r.msg.Header.Get(jetstream.MsgIDHeader) != "" {
+				withID = append(withID, r)
+			} else {
+				others = append(others, r)
+			}
+		}
+		if len(others) > 0 {
+			s.commit(others)
+		}
+		rs = withID
+	}
+	s.publishEach(rs)
+}
+
+// publishBatch stores requests as one atomic batch with one sync, and answers
+// them, unless it fails.
+func (s *stream) publishBatch(rs []*request) error {
+	id := nuid.Next()
+	reply := s.reply()
+	for i, r := range rs {
+		h := r.msg.Header
+		h.Set(headerBatchID, id)
+		h.Set(headerBatchSequence, strconv.Itoa(i+1))
+		if i == len(rs)-1 {
+			h.Set(headerBatchCommit, "1")
+			r.msg.Reply = reply
+		}
+		if err := s.conn.PublishMsg(r.msg); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	last, err := s.receive(time.Now().Add(answerTimeout), map[string]*request{reply: rs[len(rs)-1]}, nil)
+	for _, r := range rs { // it may be published again, alone
+		r.msg.Header.Del(headerBatchID)
+		r.msg.Header.Del(headerBatchSequence)
+		r.msg.Header.Del(headerBatchCommit)
+	}
+	if err != nil {
+		return err
+	}
+	s.committed(last)
+	for i, r := range rs {
+		r.done <- result{seq: last - uint64(len(rs)-1-i)}
+	}
+	return nil
+}
+
+// publishEach stores requests one by one, without waiting in between, and
+// answers them.
+func (s *stream) publishEach(rs []*request) {
+	waiting := make(map[string]*request, len(rs))
+	for _, r := range rs {
+		r.msg.Reply = s.reply()
+		if err := s.conn.PublishMsg(r.msg); err != nil {
+			r.done <- result{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
+			continue
+		}
+		waiting[r.msg.Reply] = r
+	}
+	_, err := s.receive(time.Now().Add(answerTimeout), waiting, func(r *request, seq uint64, err error) {
+		if err == nil {
+			s.committed(seq)
+		}
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) {
+			err = refusal(s.name, refused)
+		}
+		r.done <- result{seq, err}
+	})
+	for _, r := range waiting {
+		r.done <- result{err: err}
+	}
+}
+
+// reply makes a subject for one acknowledgement.
+func (s *stream) reply() string {
+	s.nextAck++
+	return s.inbox + strconv.FormatUint(s.nextAck, 10)
+}
+
+// receive takes the acknowledgements of what is waiting, hands each to answered
+// and removes it from waiting. Without answered it returns the only one. What
+// arrives for nobody was given up earlier.
+func (s *stream) receive(deadline time.Time, waiting map[string]*request, answered func(*request, uint64, error)) (uint64, error) {
+	for len(waiting) > 0 {
+		m, err := s.acks.NextMsg(time.Until(deadline))
+		if err != nil {
+			return 0, fmt.Errorf("%w: %s: %w", ErrUnavailable, s.name, err)
+		}
+		r, ok := waiting[m.Subject]
+		if !ok {
+			continue
+		}
+		seq, err := readAck(m)
+		if answered == nil {
+			return seq, err
+		}
+		delete(waiting, m.Subject)
+		answered(r, seq, err)
+	}
+	return 0, nil
+}
+
+// readAck reads an acknowledgement: the sequence, or a *jetstream.APIError.
+func readAck(m *nats.Msg) (uint64, error) {
+	var ack struct {
+		Error *jetstream.APIError `json:"error"`
+		Seq   uint64              `json:"seq"`
+	}
+	if len(m.Data) == 0 { // nobody serves the stream
+		return 0, fmt.Errorf("%w (status %s)", ErrUnavailable, m.Header.Get("Status"))
+	}
+	if err := json.Unmarshal(m.Data, &ack); err != nil {
+		return 0, fmt.Errorf("%w: an acknowledgement cannot be read: %w", ErrUnavailable, err)
+	}
+	if ack.Error != nil {
+		return 0, ack.Error
+	}
+	return ack.Seq, nil
+}

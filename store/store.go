@@ -1,0 +1,269 @@
+// Package store keeps what wigwag must not forget: an ordered log of messages
+// and notifications, a log of log lines, and a few buckets of small values. It
+// is an embedded NATS JetStream server in a data folder, or in memory; nothing
+// else of wigwag knows NATS.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Values of [Options].Sync.
+const (
+	SyncAlways   = "always"   // an acknowledged write is on disk
+	SyncInterval = "interval" // faster; a power loss may take the last second
+)
+
+// Defaults of [Options].
+const (
+	DefaultMaxBytes       = 4 << 30
+	DefaultMemoryMaxBytes = 128 << 20
+	DefaultLineBytes      = 64 << 20
+)
+
+// Bounds of the buckets.
+const (
+	bucketBytes    = 64 << 20
+	idempotencyAge = 24 * time.Hour
+)
+
+// Names of the buckets.
+const (
+	Users       = "users"
+	Rooms       = "rooms"
+	Keys        = "keys"
+	Idempotency = "idempotency" // what is in it ends after 24 hours
+)
+
+// Options say where and how to store.
+type Options struct {
+	Dir       string        // data folder, made when it does not exist
+	Memory    bool          // keep all in memory: Dir is not used, nothing outlives Close
+	Sync      string        // SyncAlways or SyncInterval; "": SyncAlways
+	MaxBytes  int64         // of messages, before they are refused; 0: DefaultMaxBytes, in memory DefaultMemoryMaxBytes
+	LineBytes int64         // of log lines, before the oldest go; 0: DefaultLineBytes
+	MaxAge    time.Duration // how long messages are kept; 0: forever
+	Logger    *slog.Logger
+}
+
+// Store is an open store.
+type Store struct {
+	folder   *folder // nil in memory
+	engine   *engine
+	streams  []*stream
+	messages *Log
+	lines    *Log
+	buckets  map[string]*Bucket
+	opened   bool // the folder's state is that of this store
+	close    func() error
+}
+
+// Open opens the store, or makes it. A data folder that cannot be used is one
+// of [ErrLocked], [ErrUnwritable], [ErrNewer], [ErrDamaged].
+func Open(ctx context.Context, o Options) (*Store, error) {
+	switch {
+	case o.Sync == "":
+		o.Sync = SyncAlways
+	case o.Sync != SyncAlways && o.Sync != SyncInterval:
+		return nil, fmt.Errorf("sync is %q; it may be %q or %q", o.Sync, SyncAlways, SyncInterval)
+	}
+	if o.MaxBytes == 0 && o.Memory {
+		o.MaxBytes = DefaultMemoryMaxBytes
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.LineBytes == 0 {
+		o.LineBytes = DefaultLineBytes
+	}
+	st := &Store{buckets: map[string]*Bucket{}}
+	st.close = sync.OnceValue(st.shut)
+	if err := st.open(ctx, o); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+// specs are all streams. Their order is that of the file of heads: a new one
+// goes to the end.
+func specs(o Options) []spec {
+	return []spec{
+		{name: messagesName, maxBytes: o.MaxBytes, maxAge: o.MaxAge},
+		{name: linesName, maxBytes: o.LineBytes, evict: true},
+		{name: Users, bucket: true, maxBytes: bucketBytes},
+		{name: Rooms, bucket: true, maxBytes: bucketBytes},
+		{name: Keys, bucket: true, maxBytes: bucketBytes},
+		{name: Idempotency, bucket: true, maxBytes: bucketBytes, maxAge: idempotencyAge},
+	}
+}
+
+func (st *Store) open(ctx context.Context, o Options) (err error) {
+	all := specs(o)
+	var bytes int64
+	for _, sp := range all {
+		bytes += sp.maxBytes
+	}
+	if o.Memory {
+		st.engine, err = startInMemory(ctx, o, bytes, o.Logger)
+	} else {
+		if st.folder, err = openFolder(o.Dir); err != nil {
+			return err
+		}
+		if st.folder.isNew { // so that what is half made is not taken for damaged
+			if err = st.folder.save(); err != nil {
+				return err
+			}
+		}
+		st.engine, err = startEngine(ctx, o.Dir, o, bytes, o.Logger)
+	}
+	if err != nil {
+		return st.blame(err)
+	}
+	for slot, sp := range all {
+		if err := st.openStream(ctx, slot, sp, o); err != nil {
+			return st.blame(err)
+		}
+	}
+	if st.folder == nil {
+		return nil
+	}
+	// Only now is it known what was found; until here a next start finds it again.
+	st.folder.about.Running = o.Sync
+	if err := st.folder.save(); err != nil {
+		return err
+	}
+	st.opened = true
+	for _, s := range st.streams {
+		if err := s.mark(s.feed.limit()); err != nil {
+			return st.blame(fmt.Errorf("%w: %w", ErrUnwritable, err))
+		}
+	}
+	return nil
+}
+
+// blame names the folder in an error.
+func (st *Store) blame(err error) error {
+	if st.folder == nil {
+		return err
+	}
+	return fmt.Errorf("data folder %s: %w", st.folder.path, err)
+}
+
+func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) error {
+	s := &stream{
+		spec: sp, engine: st.engine, logger: o.Logger,
+		batch:    !sp.bucket && o.Sync == SyncAlways && !o.Memory,
+		mark:     func(uint64) error { return nil },
+		requests: make(chan *request), heads: make(chan chan headResult), done: make(chan struct{}),
+	}
+	mayCreate := true
+	if st.folder != nil {
+		_, exists := st.folder.about.Streams[sp.name]
+		mayCreate = !exists
+	}
+	state, err := s.open(ctx, o.Memory, mayCreate)
+	if err != nil {
+		return err
+	}
+	if state.Lost != nil && len(state.Lost.Msgs) > 0 {
+		o.Logger.Error("records are damaged and were left out", "log", s.name, "count", len(state.Lost.Msgs), "bytes", state.Lost.Bytes)
+	}
+	if st.folder == nil {
+		s.epoch = newEpoch()
+	} else if err := st.settle(s, slot, state.LastSeq); err != nil {
+		return err
+	}
+	st.streams = append(st.streams, s)
+	if sp.bucket {
+		b := &Bucket{s: s, values: map[string]bucketValue{}}
+		s.onFirst = b.forget
+		st.buckets[sp.name] = b
+		return b.load(ctx, state.LastSeq)
+	}
+	l := &Log{s}
+	if sp.name == messagesName {
+		st.messages = l
+	} else {
+		st.lines = l
+	}
+	return s.start(state.LastSeq, state.LastSeq, nil)
+}
+
+// settle decides a stream's epoch: a new one whenever sequences may have been
+// used that the log no longer knows.
+func (st *Store) settle(s *stream, slot int, last uint64) (err error) {
+	f := st.folder
+	var recorded uint64
+	if s.mark, recorded, err = f.mark(slot, s.name); err != nil {
+		return err
+	}
+	known, exists := f.about.Streams[s.name]
+	why := f.uncertain
+	if last < recorded {
+		why = fmt.Sprintf("it ends at record %d, but had come to %d", last, recorded)
+		s.logger.Error("the end of a log is lost", "log", s.name, "last", last, "recorded", recorded)
+	}
+	if !s.bucket {
+		s.epoch = known.Epoch
+		if !exists || why != "" {
+			s.epoch = newEpoch()
+		}
+		if exists && why != "" {
+			s.logger.Warn("new epoch: cursors given out before are void", "log", s.name, "why", why)
+		}
+	}
+	f.about.Streams[s.name] = streamAbout{Epoch: s.epoch}
+	return nil
+}
+
+// newEpoch is 8 random characters of base 32, in lower case.
+func newEpoch() string { return strings.ToLower(rand.Text()[:8]) }
+
+// Messages is the log of messages and notifications.
+func (st *Store) Messages() *Log { return st.messages }
+
+// Lines is the log of log lines. When it is full the oldest go.
+func (st *Store) Lines() *Log { return st.lines }
+
+// Bucket returns a bucket by its name: [Users], [Rooms], [Keys] or
+// [Idempotency]. Another name is a mistake of the program: nil.
+func (st *Store) Bucket(name string) *Bucket { return st.buckets[name] }
+
+// Ready is nil unless a part of the store has not been heard for five seconds.
+func (st *Store) Ready() error {
+	var errs []error
+	for _, s := range st.streams {
+		errs = append(errs, s.ready())
+	}
+	return errors.Join(errs...)
+}
+
+// Close finishes what is being written, ends every goroutine and releases the
+// folder. It must not be called from a follower or watcher, and waits for those
+// that are running. Calls after the first have the same result.
+func (st *Store) Close() error { return st.close() }
+
+func (st *Store) shut() error {
+	for _, s := range st.streams {
+		s.end()
+	}
+	var err error
+	if st.engine != nil {
+		err = st.engine.stop()
+	}
+	if st.folder != nil {
+		if err == nil && st.opened {
+			st.folder.about.Running = ""
+			err = st.folder.save()
+		}
+		st.folder.close()
+	}
+	return err
+}

@@ -1,0 +1,269 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// answerTimeout bounds every wait for an answer of the server.
+	answerTimeout = 5 * time.Second
+	// reconcileEvery is how often a stream is compared with its leader.
+	reconcileEvery = time.Second
+	// silence is how long a stream may go unheard before [Store.Ready] says so.
+	silence = 5 * time.Second
+	// dedupeWindow is how long an [Entry]'s ID is remembered.
+	dedupeWindow = 2 * time.Minute
+)
+
+// MaxData bounds the data of one record, in bytes.
+const MaxData = 1 << 20
+
+// Names of streams and of live subjects.
+const (
+	messagesName = "messages"
+	linesName    = "lines"
+	livePrefix   = "live."
+)
+
+// spec says what a stream is for.
+type spec struct {
+	name     string
+	bucket   bool          // newest record per subject only, compare-and-swap
+	maxBytes int64         // of the stream
+	maxAge   time.Duration // 0: kept
+	evict    bool          // a full stream drops its oldest records instead of refusing new ones
+}
+
+// stream is one JetStream stream: its writer (commit.go), its live feed
+// (feed.go) and its reader (read.go). Log and Bucket are made of it.
+type stream struct {
+	spec
+	*engine
+	logger *slog.Logger
+	epoch  string
+	batch  bool // concurrent appends share a sync
+	mark   func(seq uint64) error
+
+	requests chan *request // unbuffered: a sender that gives up was not taken
+	heads    chan chan headResult
+	life     sync.Mutex    // orders run and end
+	done     chan struct{} // closed when the store closes
+	running  sync.WaitGroup
+	acks     *nats.Subscription
+	inbox    string       // prefix of the subjects of acks
+	nextAck  uint64       // of the writer
+	heard    atomic.Int64 // when the leader last answered, in Unix nanoseconds
+
+	feed *feed
+	// onFirst is told the sequence of the oldest record held, now and then.
+	onFirst func(first uint64)
+}
+
+// headResult is the leader's view, or why there is none.
+type headResult struct {
+	first, last uint64
+	err         error
+}
+
+func (s *stream) subject(name string) string { return s.name + "." + encode(name) }
+
+// config is the stream as JetStream keeps it.
+func (s *stream) config(memory bool) jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name:               s.name,
+		Subjects:           []string{s.name + ".*"},
+		Discard:            jetstream.DiscardNew,
+		MaxBytes:           s.maxBytes,
+		MaxAge:             s.maxAge,
+		MaxMsgSize:         -1,
+		MaxMsgs:            -1,
+		MaxConsumers:       -1,
+		MaxMsgsPerSubject:  -1,
+		Storage:            jetstream.FileStorage,
+		Replicas:           1,
+		AllowDirect:        true,
+		AllowMsgTTL:        true,
+		AllowAtomicPublish: !s.bucket,
+		RePublish:          &jetstream.RePublish{Source: ">", Destination: livePrefix + ">"},
+		Duplicates:         dedupeWindow,
+	}
+	if s.maxAge > 0 {
+		c.Duplicates = min(c.Duplicates, s.maxAge)
+	}
+	if s.evict {
+		c.Discard = jetstream.DiscardOld
+	}
+	if s.bucket {
+		c.MaxMsgsPerSubject = 1
+	}
+	if memory {
+		c.Storage = jetstream.MemoryStorage
+	}
+	return c
+}
+
+// open finds the stream, or makes it when it may be missing, and brings its
+// limits up to date.
+func (s *stream) open(ctx context.Context, memory, mayCreate bool) (jetstream.StreamState, error) {
+	want := s.config(memory)
+	js, err := s.js.Stream(ctx, s.name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if !mayCreate {
+			return jetstream.StreamState{}, fmt.Errorf("%w: %q is missing or cannot be read", ErrDamaged, s.name)
+		}
+		js, err = s.js.CreateStream(ctx, want)
+	}
+	if err == nil {
+		if have := js.CachedInfo().Config; have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge {
+			js, err = s.js.UpdateStream(ctx, want)
+		}
+	}
+	if err != nil {
+		return jetstream.StreamState{}, fmt.Errorf("opening %q: %w", s.name, err)
+	}
+	return js.CachedInfo().State, nil
+}
+
+// start begins to write and to follow. The feed begins after the record from
+// and has all there is when it reaches last.
+func (s *stream) start(from, last uint64, apply func(Record)) error {
+	s.heard.Store(time.Now().UnixNano())
+	s.feed = newFeed(s, from, last, apply)
+	s.inbox = nats.NewInbox() + "."
+	var err error
+	if s.acks, err = s.conn.SubscribeSync(s.inbox + "*"); err != nil {
+		return err
+	}
+	if err = s.feed.subscribe(s.conn); err != nil {
+		return err
+	}
+	// The server knows the subscriptions before anything is published.
+	if err = s.conn.FlushTimeout(answerTimeout); err != nil {
+		return err
+	}
+	s.run(s.write)
+	s.run(s.feed.run)
+	return nil
+}
+
+// run starts a goroutine that end waits for. It is false when the stream has
+// ended.
+func (s *stream) run(fn func()) bool {
+	s.life.Lock()
+	defer s.life.Unlock()
+	select {
+	case <-s.done:
+		return false
+	default:
+		s.running.Go(fn)
+		return true
+	}
+}
+
+// end ends all goroutines of the stream and waits for them.
+func (s *stream) end() {
+	s.life.Lock()
+	close(s.done)
+	s.life.Unlock()
+	s.running.Wait()
+}
+
+// append stores a message and returns its record: durable, and seen by this
+// node's feed.
+func (s *stream) append(ctx context.Context, r *request) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	if len(r.msg.Data) > MaxData || len(r.msg.Subject) > maxSubject {
+		return Record{}, fmt.Errorf("%w: %d bytes under a name of %d bytes; at most %d and %d", ErrTooLarge, len(r.msg.Data), len(r.msg.Subject), MaxData, maxSubject)
+	}
+	r.done = make(chan result, 1)
+	select {
+	case s.requests <- r:
+	case <-ctx.Done():
+		return Record{}, ctx.Err()
+	case <-s.done:
+		return Record{}, ErrClosed
+	}
+	// The writer answers every request it has taken.
+	select {
+	case res := <-r.done:
+		if res.err != nil {
+			return Record{}, res.err
+		}
+		return s.feed.await(ctx, res.seq)
+	case <-ctx.Done():
+		return Record{}, ctx.Err()
+	}
+}
+
+// head asks the leader where the stream stands, between two commits: what it
+// tells of is durable.
+func (s *stream) head(ctx context.Context) (first, last uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	answer := make(chan headResult, 1)
+	select {
+	case s.heads <- answer:
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	case <-s.done:
+		return 0, 0, ErrClosed
+	}
+	select {
+	case h := <-answer:
+		return h.first, h.last, h.err
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	}
+}
+
+// reconcile compares with the leader: what it has beyond what is known here is
+// read from the log by the feed. Only the writer calls it, between commits.
+func (s *stream) reconcile() headResult {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	js, err := s.js.Stream(ctx, s.name)
+	if err != nil {
+		return headResult{err: fmt.Errorf("%w: %s: %w", ErrUnavailable, s.name, err)}
+	}
+	state := js.CachedInfo().State
+	s.heard.Store(time.Now().UnixNano())
+	s.committed(state.LastSeq)
+	h := headResult{first: max(state.FirstSeq, 1), last: state.LastSeq}
+	if state.Msgs == 0 {
+		h.first = state.LastSeq + 1
+	}
+	if s.onFirst != nil {
+		s.onFirst(h.first)
+	}
+	return h
+}
+
+// committed records that everything up to seq is durable and may be shown.
+func (s *stream) committed(seq uint64) {
+	if !s.feed.raise(seq) {
+		return
+	}
+	if err := s.mark(seq); err != nil {
+		s.logger.Error("cannot record how far the log has come", "log", s.name, "error", err)
+	}
+}
+
+// ready tells whether the leader has been heard lately.
+func (s *stream) ready() error {
+	if quiet := time.Since(time.Unix(0, s.heard.Load())); quiet > silence {
+		return fmt.Errorf("%w: %s has not been heard for %v", ErrUnavailable, s.name, quiet.Round(time.Second))
+	}
+	return nil
+}
