@@ -260,6 +260,9 @@ func TestCancel(t *testing.T) {
 			t.Errorf("the last partial is %+v", p)
 		}
 		s.Part(" more", 3, 4)
+		if s.text.String() != p.Message {
+			t.Errorf("after its end it has the text %q", s.text.String())
+		}
 		pass(time.Hour)
 		_, err := s.Finish(t.Context())
 		wantCode(t, err, Conflict, "")
@@ -312,11 +315,13 @@ func TestDroppedStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		l := listen(t, h, bob, ListenOptions{})
-		s := begin(t, h, alice, Draft{Key: "k"})
-		s.Part("x", 0, 0)
+		drop := func() weak.Pointer[Streaming] {
+			s := begin(t, h, alice, Draft{Key: "k"})
+			s.Part("x", 0, 0)
+			return weak.Make(s)
+		}
+		gone := drop()
 		wantEvents(t, l, "x…")
-		gone := weak.Make(s)
-		s = nil
 		pass(silentFor)
 		wantEvents(t, l, "x×")
 		if len(h.live.streams)+len(h.live.streamsOf)+h.live.shown.Len()+len(h.keys.claims)+len(l.open) != 0 {
@@ -479,7 +484,7 @@ func TestConcurrentStreams(t *testing.T) {
 	go func() { wg.Wait(); close(stopped) }()
 	check := func(events []Event) {
 		for _, e := range events {
-			id, text, sender := "", "", ""
+			var id, text, sender string
 			if e.Message != nil {
 				id, text, sender = e.Message.StreamID, e.Message.Message, e.Message.Sender.Name
 				finals++
