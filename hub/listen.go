@@ -22,9 +22,10 @@ type ListenOptions struct {
 	Rooms []string // empty: every room the actor may see, those to come included
 }
 
-// Listener is one actor's view of what happens: of every room it may see,
-// every message stored after its start, once, in order; and of messages on
-// their way the text so far. What it may see is decided when it is given.
+// Listener is one actor's view of what happens: every message stored after its
+// start in a room that the actor may see, once, in order; and of messages on
+// their way the text so far. When the actor has lost a room, nothing of it is
+// given any more, whenever it was stored.
 //
 // A listener that reads slowly misses no message, but steps of partial ones:
 // it is given the newest. It is for one goroutine, but Close may be called by

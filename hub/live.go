@@ -16,8 +16,8 @@ const (
 )
 
 // live is what happens now: the newest entries, who wants to know of them, and
-// the messages on their way in parts. Nothing is called and nothing is waited
-// for while its lock is held.
+// the messages on their way in parts. Nothing is waited for while its lock is
+// held, and no other lock is taken but that of keys.
 type live struct {
 	mu    sync.Mutex // guards everything below
 	ended bool
