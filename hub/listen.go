@@ -37,7 +37,7 @@ type Listener struct {
 	tap   *tap
 
 	position uint64                  // everything up to here was given
-	step     uint64                  // every partial up to here was given
+	step     uint64                  // partials up to here need not be looked at again
 	open     map[*Streaming]*Partial // the last one given of each stream of which no end was
 }
 

@@ -116,6 +116,26 @@ func TestStreamingKnownText(t *testing.T) {
 	}
 }
 
+// TestFinalEndsStream: with the final message a stream is over for everybody,
+// also while Finish has not returned yet.
+func TestFinalEndsStream(t *testing.T) {
+	log := NewMemoryLog(1 << 20)
+	h := newHubOver(t, log)
+	l := listen(t, h, bob, ListenOptions{})
+	s := begin(t, h, alice, Draft{})
+	s.Part("text so far", 1, 2)
+	wantEvents(t, l, "text so far…")
+	data := fmt.Sprintf(`{"type":"message","sender":{"name":"alice"},"message":"final","stream_id":%q}`, s.ID())
+	rec, err := log.Append(t.Context(), General, []byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.live.await(t.Context(), rec.Seq)
+	wantEvents(t, l, "final")
+	nothing(t, l)
+	nothing(t, listen(t, h, carol, ListenOptions{}))
+}
+
 // TestSlowListenerOfStream skips to the newest text.
 func TestSlowListenerOfStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
