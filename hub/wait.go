@@ -28,6 +28,9 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.waits, cancel)()
 	// Registered first, so that what comes while the log is read is not missed.
 	t := newTap(a.Name, false, q.After == "")
 	position, err := h.live.register(t)

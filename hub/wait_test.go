@@ -270,3 +270,28 @@ func TestNoMissedWakeUp(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// When the server is about to stop, a wait ends with the cursor to go on from.
+func TestEndWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		send(t, h, alice, General, "one")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		w := wait(ctx, h, bob, WaitQuery{})
+		if w.done {
+			t.Fatal("the wait did not wait")
+		}
+		h.EndWaits()
+		synctest.Wait()
+		if !w.done || w.err != nil || len(w.page.Messages) > 0 || w.page.Next != h.id(1) || w.took > 0 {
+			t.Errorf("the wait: %+v", w)
+		}
+		if w := wait(ctx, h, bob, WaitQuery{After: "0"}); !w.done || texts(w.page) != "one" {
+			t.Errorf("a later wait does not look once: %+v", w)
+		}
+		if w := wait(ctx, h, bob, WaitQuery{}); !w.done || w.err != nil {
+			t.Errorf("a later wait waits: %+v", w)
+		}
+	})
+}
