@@ -56,6 +56,10 @@ clients: build clients/typescript/node_modules/.package-lock.json
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --ignore-scripts
 
+# The load checks at their full size; race and test run them small.
+load:
+	go test -count=1 -timeout 60m ./load -load.full
+
 fuzz:
 	@for pkg in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \

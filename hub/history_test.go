@@ -2,7 +2,6 @@ package hub
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -98,7 +97,7 @@ func TestHistoryRefuses(t *testing.T) {
 // message once.
 func TestHistoryPages(t *testing.T) {
 	h := newHub(t)
-	rng := rand.New(rand.NewPCG(3, 4))
+	rng := seeded(3)
 	open(t, h, alice, RoomSpec{Name: "other"})
 	var all []Message
 	for i := range 120 {

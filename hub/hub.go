@@ -61,7 +61,9 @@ type Hub struct {
 	keys    *keys
 	changes *changes
 
-	stop func() // ends all; called once
+	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
+	endWaits context.CancelFunc
+	stop     func() // ends all; called once
 }
 
 // catchUpPage is how many records are read at a time when a hub starts over a
@@ -80,6 +82,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		keys:    newKeys(),
 		changes: newChanges(),
 	}
+	h.waits, h.endWaits = context.WithCancel(context.Background())
 	// Records that are stored while the hub catches up wait in apply: followed
 	// first, so that there is no gap between what is read and what follows.
 	caughtUp := make(chan struct{})
@@ -110,6 +113,10 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 // Close ends every wait, every listener and every message on its way. It
 // waits for the function given to OnChange, so that must not call it.
 func (h *Hub) Close() { h.stop() }
+
+// EndWaits ends every wait as if its time were over, and lets no later one
+// last: the server is about to stop, and the waiting can go on where it was.
+func (h *Hub) EndWaits() { h.endWaits() }
 
 // OnChange registers fn to be told of every change. It is called in order, by
 // one goroutine, with no lock held, and should not take long: equal changes

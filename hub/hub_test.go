@@ -2,11 +2,13 @@ package hub
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +48,11 @@ func newHubOver(t *testing.T, log Log) *Hub {
 	}
 	t.Cleanup(h.Close)
 	return h
+}
+
+// seeded is the same random numbers again with every run.
+func seeded(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test that fails must fail again
 }
 
 func send(t *testing.T, h *Hub, a Actor, room, text string) Message {
@@ -305,10 +312,51 @@ func TestOverOldLog(t *testing.T) {
 	}
 }
 
+// TestStartWhileAppending: what is stored while a hub starts follows what it
+// has read, whether the log's bounds include it or not.
+func TestStartWhileAppending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &oddLog{Log: NewMemoryLog(1 << 20)}
+		add := func() {
+			if _, err := log.Append(t.Context(), General, []byte(`{"type":"message","sender":{"name":"bob"},"message":"x"}`)); err != nil {
+				t.Error(err)
+			}
+		}
+		log.state = func(s State) (State, error) {
+			log.state = nil
+			add()
+			synctest.Wait() // the follower has been given it
+			return s, nil
+		}
+		h := newHubOver(t, log)
+		synctest.Wait()
+		if h.Head() != h.id(1) {
+			t.Errorf("head is %s", h.Head())
+		}
+		wantEvents(t, listen(t, h, alice, ListenOptions{After: h.id(0)}), "x")
+		h.Close()
+	})
+	lazy := &lazyLog{MemoryLog: NewMemoryLog(1 << 20)}
+	var records []Record
+	for range 2 {
+		r, err := lazy.Append(t.Context(), General, []byte(`{"type":"message","sender":{"name":"bob"},"message":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, r)
+	}
+	h := newHubOver(t, lazy)
+	lazy.deliver(records[0])
+	if h.Head() != h.id(2) {
+		t.Errorf("head went back to %s", h.Head())
+	}
+	nothing(t, listen(t, h, alice, ListenOptions{}))
+}
+
 func compareIDs(a, b string) int {
 	x, _ := parseCursor(a)
 	y, _ := parseCursor(b)
-	return int(x.seq) - int(y.seq)
+	return cmp.Compare(x.seq, y.seq)
 }
 
 // TestForeignRecords: records that are not messages, or of rooms that do not

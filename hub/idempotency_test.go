@@ -32,13 +32,17 @@ func TestIdempotency(t *testing.T) {
 		t.Errorf("again as a stream: %v, %+v, %v", s, m, err)
 	}
 
+	plain := Draft{Text: "hello", Tool: "send_message", Key: "plain"}
+	if _, _, err := h.Send(t.Context(), alice, plain); err != nil {
+		t.Fatal(err)
+	}
 	for name, change := range map[string]func(*Draft){
 		"text":     func(d *Draft) { d.Text = "other" },
-		"reply_to": func(d *Draft) { d.ReplyTo = "" },
-		"room":     func(d *Draft) { d.Target = Target{Room: "other"}; d.ReplyTo = "" },
-		"to":       func(d *Draft) { d.Target = Target{To: "bob"}; d.ReplyTo = "" },
+		"reply_to": func(d *Draft) { d.ReplyTo = original.ID },
+		"room":     func(d *Draft) { d.Target = Target{Room: "other"} },
+		"to":       func(d *Draft) { d.Target = Target{To: "bob"} },
 	} {
-		d := draft
+		d := plain
 		change(&d)
 		_, _, err := h.Send(t.Context(), alice, d)
 		wantCode(t, err, Conflict, "idempotency_key")
@@ -133,7 +137,7 @@ func TestIdempotencyWhileRunning(t *testing.T) {
 				_, _, err = h.Send(short, alice, d)
 				wantCode(t, err, Conflict, "idempotency_key")
 
-				var duplicates atomic.Int32
+				var duplicates atomic.Int64
 				ids := make([]string, 5)
 				for i := range ids {
 					wg.Go(func() {
@@ -148,7 +152,7 @@ func TestIdempotencyWhileRunning(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				wantDuplicates := int32(len(ids))
+				wantDuplicates := int64(len(ids))
 				if outcome != nil {
 					wantDuplicates-- // one of them had its turn
 				} else if ids[0] != firstID {

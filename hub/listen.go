@@ -22,9 +22,10 @@ type ListenOptions struct {
 	Rooms []string // empty: every room the actor may see, those to come included
 }
 
-// Listener is one actor's view of what happens: of every room it may see,
-// every message stored after its start, once, in order; and of messages on
-// their way the text so far. What it may see is decided when it is given.
+// Listener is one actor's view of what happens: every message stored after its
+// start in a room that the actor may see, once, in order; and of messages on
+// their way the text so far. When the actor has lost a room, nothing of it is
+// given any more, whenever it was stored.
 //
 // A listener that reads slowly misses no message, but steps of partial ones:
 // it is given the newest. It is for one goroutine, but Close may be called by
@@ -36,8 +37,8 @@ type Listener struct {
 	tap   *tap
 
 	position uint64                  // everything up to here was given
-	step     uint64                  // every partial up to here was given
-	open     map[*Streaming]struct{} // given a partial of, but no end yet
+	step     uint64                  // partials up to here need not be looked at again
+	open     map[*Streaming]*Partial // the last one given of each stream of which no end was
 }
 
 // Listen begins to listen. The context bounds the start only; end by Close.
@@ -46,21 +47,22 @@ func (h *Hub) Listen(ctx context.Context, a Actor, o ListenOptions) (*Listener, 
 	if err != nil {
 		return nil, err
 	}
-	t, position, err := h.live.tap(a.Name, true)
+	t := newTap(a.Name, true, o.After == "")
+	position, err := h.live.register(t)
 	if err != nil {
 		return nil, err
 	}
 	if o.After != "" {
 		if position, err = h.seqOf(ctx, "after", o.After); err != nil {
-			h.live.untap(t)
+			h.live.unregister(t)
 			return nil, err
 		}
 	}
-	return &Listener{hub: h, actor: a, rooms: rooms, tap: t, position: position, open: map[*Streaming]struct{}{}}, nil
+	return &Listener{hub: h, actor: a, rooms: rooms, tap: t, position: position, open: map[*Streaming]*Partial{}}, nil
 }
 
 // Close ends the listening; a Next under way returns.
-func (l *Listener) Close() { l.hub.live.untap(l.tap) }
+func (l *Listener) Close() { l.hub.live.unregister(l.tap) }
 
 // Next waits until there is something and returns all that is there, up to a
 // bound; messages come before partials. It fails when ctx ends, when the
@@ -87,12 +89,12 @@ func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 
 // poll takes what is there. moved tells that there may be more.
 func (l *Listener) poll(ctx context.Context) (events []Event, moved bool, err error) {
-	entries, next, err := l.hub.take(ctx, "after", l.position)
-	if err != nil {
+	before := l.position
+	entries, next, err := l.hub.take(ctx, l.tap, before)
+	if l.position = next; err != nil {
 		return nil, false, err
 	}
-	moved = next > l.position
-	l.position = next
+	moved = next > before
 	for _, e := range entries {
 		if l.wants(e.room) {
 			events = append(events, Event{Message: e.message})
@@ -125,25 +127,28 @@ func (l *Listener) partials() []*Partial {
 		}
 		delete(l.open, s)
 	}
+	if l.tap.renewed { // a stream that was passed over may be for the listener now
+		l.tap.renewed, l.step = false, 0
+	}
 	for _, s := range lv.shownSinceLocked(l.step) {
-		if l.wants(s.room) {
+		if l.wants(s.room) && l.open[s] != s.newest {
 			found = append(found, s.newest)
-			l.open[s] = struct{}{}
+			l.open[s] = s.newest
 		}
 	}
 	l.step = lv.partialStep
 	return found
 }
 
-// take returns the entries after a position that are there now, up to a bound,
-// and the position after them: from the ring, or while the position has fallen
-// off it, from the log.
-func (h *Hub) take(ctx context.Context, arg string, position uint64) (entries []entry, next uint64, err error) {
-	recent := h.live.window(position, takeLimit)
+// take returns the entries after a tap's position that are there now, up to a
+// bound, and the position after them: from the ring, or while the position has
+// fallen off it, from the log.
+func (h *Hub) take(ctx context.Context, t *tap, position uint64) (entries []entry, next uint64, err error) {
+	position, recent := h.live.look(t, position)
 	replayed := window{base: position, head: position}
 	if recent.base > position {
-		if replayed, err = h.replay(ctx, arg, position, recent.base); err != nil {
-			return nil, 0, err
+		if replayed, err = h.replay(ctx, position, recent.base); err != nil {
+			return nil, position, err
 		}
 	}
 	entries, next = stitch(position, replayed, recent)
@@ -152,13 +157,13 @@ func (h *Hub) take(ctx context.Context, arg string, position uint64) (entries []
 
 // replay reads from the log what is after a position, up to another one or to
 // a bound.
-func (h *Hub) replay(ctx context.Context, arg string, after, upTo uint64) (window, error) {
+func (h *Hub) replay(ctx context.Context, after, upTo uint64) (window, error) {
 	state, err := h.log.State(ctx)
 	if err != nil {
 		return window{}, err
 	}
 	if after > 0 && after+1 < state.First {
-		return window{}, h.reset(arg, h.id(after), "has expired", state)
+		return window{}, h.reset("after", h.id(after), "has expired", state)
 	}
 	records, err := h.log.Read(ctx, Range{After: after, Before: upTo + 1, Limit: replayLimit})
 	if err != nil {

@@ -63,29 +63,36 @@ func TestListenWakes(t *testing.T) {
 	})
 }
 
-// TestInvited: from the moment of the invitation on, live messages and running
-// streams of the room come.
+// TestInvited: an invitation brings the text so far of running streams, and
+// what is sent from then on; what was sent before is history.
 func TestInvited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		open(t, h, alice, RoomSpec{Name: "den", Private: true})
-		l := listen(t, h, bob, ListenOptions{})
+		c, l := collect(t, h, bob), listen(t, h, bob, ListenOptions{})
+		public := begin(t, h, alice, Draft{})
+		public.Part("public", 1, 1)
 		send(t, h, alice, "den", "before")
-		nothing(t, l)
-		s, _, err := h.Stream(t.Context(), alice, Draft{Target: Target{Room: "den"}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := begin(t, h, alice, Draft{Target: Target{Room: "den"}})
 		s.Part("on its", 1, 3)
+		wantEvents(t, l, "public…")
 		nothing(t, l)
+		synctest.Wait()
 		open(t, h, alice, RoomSpec{Name: "den", Invite: []string{"bob"}})
+		synctest.Wait()
+		wantEvents(t, l, "on its…")
+		nothing(t, l)
 		send(t, h, alice, "den", "after")
-		wantEvents(t, l, "after")
 		pass(partialEvery)
 		s.Part(" way", 2, 3)
-		wantEvents(t, l, "on its way…")
+		synctest.Wait()
+		wantEvents(t, l, "after|on its way…")
 		s.Cancel()
 		wantEvents(t, l, "on its way×")
+		synctest.Wait()
+		if events, _ := c.all(); show(events) != "public…|on its…|after|on its way…|on its way×" {
+			t.Errorf("a waiting listener got %q", show(events))
+		}
 		h.Close()
 	})
 }
@@ -119,7 +126,7 @@ func expel(h *Hub, room, user string) {
 	members := slices.Clone(r.members())
 	r.setMembers(slices.DeleteFunc(members, func(m string) bool { return m == user }))
 	h.rooms.mu.Unlock()
-	h.live.wakeUsers(user)
+	h.live.rightsChanged(user)
 }
 
 // TestSlowListener: a listener that fell off the ring gets everything from the
@@ -142,7 +149,7 @@ func TestSlowListener(t *testing.T) {
 			}
 		}
 	}
-	if h.live.window(0, 1).base == 0 {
+	if h.live.ring.base == 0 {
 		t.Fatal("the ring still holds everything")
 	}
 	for i := 1; i < n; {
@@ -158,6 +165,50 @@ func TestSlowListener(t *testing.T) {
 	nothing(t, slow)
 	send(t, h, alice, General, "live")
 	wantEvents(t, slow, "live")
+}
+
+// TestIdleListener: a listener that had nothing to see for long is not led
+// through the log for it.
+func TestIdleListener(t *testing.T) {
+	log := &oddLog{Log: NewMemoryLog(1 << 20)}
+	h := newHubOver(t, log)
+	h.live.ring.max = 5 * 300
+	fresh, old := listen(t, h, bob, ListenOptions{}), listen(t, h, bob, ListenOptions{After: "0"})
+	send(t, h, alice, General, "before")
+	wantEvents(t, fresh, "before")
+	wantEvents(t, old, "before")
+	nothing(t, old)
+	log.read = func(r []Record, err error) ([]Record, error) {
+		t.Error("the log is read")
+		return r, err
+	}
+	for range 3 {
+		for range 20 {
+			send(t, h, alice, "dm/alice/carol", "psst")
+		}
+		s := begin(t, h, alice, Draft{})
+		s.Part("part", 1, 1)
+		wantEvents(t, old, "part…")
+		s.Cancel()
+		send(t, h, alice, General, "after")
+		wantEvents(t, old, "after|part×")
+		wantEvents(t, fresh, "after")
+	}
+	// One that has something to see and does not take it falls off.
+	log.read = nil
+	send(t, h, alice, General, "one")
+	for range 20 {
+		send(t, h, alice, "dm/alice/carol", "psst")
+	}
+	send(t, h, alice, General, "two")
+	if h.live.ring.base < old.tap.first {
+		t.Error("the ring still holds it")
+	}
+	for _, l := range []*Listener{fresh, old} {
+		if got := show(drain(t, l)); got != "one|two" {
+			t.Errorf("got %q", got)
+		}
+	}
 }
 
 // TestExpiredListener: what the log has let go of before the listener read it

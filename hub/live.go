@@ -9,15 +9,15 @@ import (
 
 const (
 	// maxTaps bounds the listeners and waits of one hub.
-	maxTaps = 65_536
+	maxTaps = 20_000
 	// appliedWithin bounds how long a sender waits for its own message to
 	// reach the listeners of this hub. It is stored by then.
 	appliedWithin = time.Second
 )
 
 // live is what happens now: the newest entries, who wants to know of them, and
-// the messages on their way in parts. Nothing is called and nothing is waited
-// for while its lock is held.
+// the messages on their way in parts. Nothing is waited for while its lock is
+// held, and no other lock is taken but that of keys.
 type live struct {
 	mu    sync.Mutex // guards everything below
 	ended bool
@@ -39,6 +39,20 @@ type tap struct {
 	partials bool          // wants partial messages, too
 	wake     chan struct{} // holds a token when there may be something new
 	done     chan struct{} // closed when the tap is gone
+
+	// The rest is guarded by live.mu.
+
+	// caughtUp tells that the tap has had everything at some time, and first is
+	// the first entry since then that was for its user, or 0. So a user who may
+	// see little is not led past everything else, which may be long off the
+	// ring.
+	caughtUp bool
+	first    uint64
+	renewed  bool // the user's rights have changed since partials were taken
+}
+
+func newTap(user string, partials, caughtUp bool) *tap {
+	return &tap{user: user, partials: partials, caughtUp: caughtUp, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 func newLive() *live {
@@ -65,11 +79,21 @@ func (l *live) position() uint64 {
 	return l.ring.head
 }
 
-// window copies what the ring holds after a position.
-func (l *live) window(after uint64, limit int) window {
+// look copies what the ring holds for a tap after its position. It first moves
+// the position past what is not for the tap's user.
+func (l *live) look(t *tap, position uint64) (uint64, window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ring.window(after, limit)
+	switch {
+	case !t.caughtUp:
+	case t.first == 0:
+		position = max(position, l.ring.head)
+	default:
+		position = max(position, t.first-1)
+	}
+	w := l.ring.window(position, takeLimit)
+	t.caughtUp, t.first = position >= l.ring.base && w.head == l.ring.head, 0
+	return position, w
 }
 
 // append puts an entry before all who may see it. When it is the final message
@@ -85,7 +109,12 @@ func (l *live) append(e entry) {
 	l.ring.add(e)
 	close(l.moved)
 	l.moved = make(chan struct{})
-	l.wakeLocked(e.room, func(*tap) bool { return true })
+	l.wakeLocked(e.room, func(t *tap) bool {
+		if t.first == 0 {
+			t.first = e.seq
+		}
+		return true
+	})
 }
 
 // await waits until the entry with this sequence is before listeners, but not
@@ -110,33 +139,32 @@ func (l *live) await(ctx context.Context, seq uint64) {
 	}
 }
 
-// tap registers a user and returns the position at that moment.
-func (l *live) tap(user string, partials bool) (*tap, uint64, error) {
+// register adds a tap and returns the position at that moment.
+func (l *live) register(t *tap) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return nil, 0, errClosed()
+		return 0, errClosed()
 	}
 	if l.tapCount >= maxTaps {
-		return nil, 0, refuse(Full, "", "there are %d listeners, which is as many as there may be", maxTaps)
+		return 0, refuse(Full, "", "there are %d listeners, which is as many as there may be", maxTaps)
 	}
-	t := &tap{user: user, partials: partials, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	if l.taps[user] == nil {
-		l.taps[user] = map[*tap]struct{}{}
+	if l.taps[t.user] == nil {
+		l.taps[t.user] = map[*tap]struct{}{}
 	}
-	l.taps[user][t] = struct{}{}
+	l.taps[t.user][t] = struct{}{}
 	l.tapCount++
-	return t, l.ring.head, nil
+	return l.ring.head, nil
 }
 
-// untap ends a registration, once.
-func (l *live) untap(t *tap) {
+// unregister ends a registration, once.
+func (l *live) unregister(t *tap) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.untapLocked(t)
+	l.unregisterLocked(t)
 }
 
-func (l *live) untapLocked(t *tap) {
+func (l *live) unregisterLocked(t *tap) {
 	of := l.taps[t.user]
 	if _, ok := of[t]; !ok {
 		return
@@ -148,19 +176,20 @@ func (l *live) untapLocked(t *tap) {
 	close(t.done)
 }
 
-// wakeUsers wakes users whose rights have changed.
-func (l *live) wakeUsers(users ...string) {
+// rightsChanged wakes users who may see other rooms than before.
+func (l *live) rightsChanged(users ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, user := range users {
 		for t := range l.taps[user] {
+			t.renewed = true
 			signal(t.wake)
 		}
 	}
 }
 
-// wakeLocked wakes those of the taps wanted that may see a room. The cost
-// grows with them, not with all taps.
+// wakeLocked wakes those taps of all who may see a room for which wanted holds.
+// The cost grows with them, not with all taps.
 func (l *live) wakeLocked(r *room, wanted func(*tap) bool) {
 	wake := func(of map[*tap]struct{}) {
 		for t := range of {
@@ -198,7 +227,7 @@ func (l *live) close() {
 	}
 	for _, of := range l.taps {
 		for t := range of {
-			l.untapLocked(t)
+			l.unregisterLocked(t)
 		}
 	}
 	close(l.moved)

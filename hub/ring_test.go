@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +58,7 @@ func FuzzStitch(f *testing.F) {
 	f.Add(uint64(2), uint64(30))
 	f.Add(uint64(3), uint64(1000))
 	f.Fuzz(func(t *testing.T, seed, start uint64) {
-		rng := rand.New(rand.NewPCG(seed, 0))
+		rng := seeded(seed)
 		r := ring{max: 256 * (1 + rng.IntN(20))}
 		var log []entry
 		seq := uint64(0)

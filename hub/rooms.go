@@ -150,7 +150,7 @@ func (h *Hub) OpenRoom(_ context.Context, a Actor, spec RoomSpec) (room Room, cr
 		return Room{}, false, err
 	}
 	if outcome != opened {
-		h.live.wakeUsers(r.members()...)
+		h.live.rightsChanged(r.members()...)
 		h.changes.tell(Change{Room: r.name, New: true})
 	}
 	return h.describe(r), outcome == made, nil

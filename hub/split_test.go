@@ -85,7 +85,7 @@ func TestSplitHostile(t *testing.T) {
 	} {
 		for _, start := range []string{"a.", "1"} {
 			for _, by := range []ChunkBy{Word, Sentence, Line} {
-				text := start + strings.Repeat(unit, (MaxText-len(start))/len(unit))
+				text := start + strings.Repeat(unit, (MaxText/4-len(start))/len(unit))
 				if got := strings.Join(Split(text, by, 200), ""); got != text {
 					t.Errorf("%s of %q and many %q is another text", by, start, unit)
 				}

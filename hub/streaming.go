@@ -68,8 +68,8 @@ type Streaming struct {
 	element *list.Element // in live.shown, nil before the first
 	bytes   int           // of all partials shown
 
-	shownAt time.Time
-	pending *time.Timer // shows the text so far when the time has come; nil when there is nothing to show
+	triedAt time.Time   // when the text so far was shown, or found to be none to show
+	pending *time.Timer // tries again when the time has come; nil when nothing is new
 	partAt  time.Time
 	silence *time.Timer // ends the stream
 }
@@ -141,7 +141,7 @@ func (s *Streaming) Part(delta string, done, total int) {
 	if total > 0 {
 		s.progress = max(s.progress, min(100, max(0, 100*done/total)))
 	}
-	switch wait := s.shownAt.Add(partialEvery).Sub(now); {
+	switch wait := s.triedAt.Add(partialEvery).Sub(now); {
 	case s.pending != nil:
 	case wait > 0:
 		s.pending = time.AfterFunc(wait, s.showPending)
@@ -164,11 +164,11 @@ func (s *Streaming) showPending() {
 // showLocked makes the text so far the newest partial, if it is one: not when
 // it has no new character, nor when that would be too much in all.
 func (s *Streaming) showLocked(now time.Time) {
+	s.triedAt = now
 	text := s.textSoFarLocked()
 	if text == "" || s.newest != nil && s.newest.Message == text || s.bytes+len(text) > allowance(len(text)) {
 		return
 	}
-	s.shownAt = now
 	s.bytes += len(text)
 	s.publishLocked(&Partial{Message: text, Time: timeOf(now)})
 }

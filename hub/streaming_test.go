@@ -116,6 +116,26 @@ func TestStreamingKnownText(t *testing.T) {
 	}
 }
 
+// TestFinalEndsStream: with the final message a stream is over for everybody,
+// also while Finish has not returned yet.
+func TestFinalEndsStream(t *testing.T) {
+	log := NewMemoryLog(1 << 20)
+	h := newHubOver(t, log)
+	l := listen(t, h, bob, ListenOptions{})
+	s := begin(t, h, alice, Draft{})
+	s.Part("text so far", 1, 2)
+	wantEvents(t, l, "text so far…")
+	data := fmt.Sprintf(`{"type":"message","sender":{"name":"alice"},"message":"final","stream_id":%q}`, s.ID())
+	rec, err := log.Append(t.Context(), General, []byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.live.await(t.Context(), rec.Seq)
+	wantEvents(t, l, "final")
+	nothing(t, l)
+	nothing(t, listen(t, h, carol, ListenOptions{}))
+}
+
 // TestSlowListenerOfStream skips to the newest text.
 func TestSlowListenerOfStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -260,6 +280,9 @@ func TestCancel(t *testing.T) {
 			t.Errorf("the last partial is %+v", p)
 		}
 		s.Part(" more", 3, 4)
+		if s.text.String() != p.Message {
+			t.Errorf("after its end it has the text %q", s.text.String())
+		}
 		pass(time.Hour)
 		_, err := s.Finish(t.Context())
 		wantCode(t, err, Conflict, "")
@@ -312,11 +335,13 @@ func TestDroppedStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		l := listen(t, h, bob, ListenOptions{})
-		s := begin(t, h, alice, Draft{Key: "k"})
-		s.Part("x", 0, 0)
+		drop := func() weak.Pointer[Streaming] {
+			s := begin(t, h, alice, Draft{Key: "k"})
+			s.Part("x", 0, 0)
+			return weak.Make(s)
+		}
+		gone := drop()
 		wantEvents(t, l, "x…")
-		gone := weak.Make(s)
-		s = nil
 		pass(silentFor)
 		wantEvents(t, l, "x×")
 		if len(h.live.streams)+len(h.live.streamsOf)+h.live.shown.Len()+len(h.keys.claims)+len(l.open) != 0 {
@@ -479,7 +504,7 @@ func TestConcurrentStreams(t *testing.T) {
 	go func() { wg.Wait(); close(stopped) }()
 	check := func(events []Event) {
 		for _, e := range events {
-			id, text, sender := "", "", ""
+			var id, text, sender string
 			if e.Message != nil {
 				id, text, sender = e.Message.StreamID, e.Message.Message, e.Message.Sender.Name
 				finals++

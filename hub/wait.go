@@ -28,12 +28,16 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.waits, cancel)()
 	// Registered first, so that what comes while the log is read is not missed.
-	t, position, err := h.live.tap(a.Name, false)
+	t := newTap(a.Name, false, q.After == "")
+	position, err := h.live.register(t)
 	if err != nil {
 		return Page{}, err
 	}
-	defer h.live.untap(t)
+	defer h.live.unregister(t)
 	if q.After != "" {
 		look, cancel := looking(ctx)
 		position, err = h.seqOf(look, "after", q.After)
@@ -51,7 +55,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 			return rooms.has(e.room) && e.room.admits(a.Name) && (!q.MentionsOnly || mentions(e, a.Name))
 		}
 		var page Page
-		page, position, err = h.scan(ctx, wanted, position, limit)
+		page, position, err = h.scan(ctx, t, wanted, position, limit)
 		if err != nil || len(page.Messages) > 0 || ctx.Err() != nil {
 			return page, err
 		}
@@ -67,11 +71,11 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 // scan collects what is wanted after a position, until the page is full, there
 // is nothing left to look at, or ctx has ended. It looks once in any case, so
 // that one wait after the other gets on.
-func (h *Hub) scan(ctx context.Context, wanted func(entry) bool, position uint64, limit int) (Page, uint64, error) {
+func (h *Hub) scan(ctx context.Context, t *tap, wanted func(entry) bool, position uint64, limit int) (Page, uint64, error) {
 	var found []Message
 	for {
 		look, cancel := looking(ctx)
-		entries, next, err := h.take(look, "after", position)
+		entries, next, err := h.take(look, t, position)
 		cancel()
 		if err != nil {
 			return Page{}, 0, err

@@ -205,6 +205,26 @@ func TestWaitLosesRoom(t *testing.T) {
 	})
 }
 
+// TestWaitThroughLog: a page is filled from as many looks into the log as it
+// takes.
+func TestWaitThroughLog(t *testing.T) {
+	h := newHub(t)
+	shrinkRing(h)
+	open(t, h, alice, RoomSpec{Name: "rare"})
+	for i := range 3 * replayLimit {
+		if send(t, h, alice, General, "x"); i%replayLimit == 0 {
+			send(t, h, alice, "rare", fmt.Sprint(i/replayLimit))
+		}
+	}
+	for _, limit := range []int{2, 3, 4} {
+		page, err := h.Wait(t.Context(), bob, WaitQuery{After: "0", Rooms: []string{"rare"}, Limit: limit})
+		want := strings.Join([]string{"0", "1", "2"}[:min(limit, 3)], "|")
+		if err != nil || texts(page) != want || page.More != (limit < 3) || !page.More && page.Next != h.Head() {
+			t.Errorf("limit %d: %q, next %s, more %t, %v", limit, texts(page), page.Next, page.More, err)
+		}
+	}
+}
+
 func TestWaitFails(t *testing.T) {
 	broken := errors.New("broken")
 	log := &oddLog{Log: NewMemoryLog(1 << 20)}
@@ -249,4 +269,29 @@ func TestNoMissedWakeUp(t *testing.T) {
 		send(t, h, alice, General, fmt.Sprint(i))
 	}
 	wg.Wait()
+}
+
+// When the server is about to stop, a wait ends with the cursor to go on from.
+func TestEndWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		send(t, h, alice, General, "one")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		w := wait(ctx, h, bob, WaitQuery{})
+		if w.done {
+			t.Fatal("the wait did not wait")
+		}
+		h.EndWaits()
+		synctest.Wait()
+		if !w.done || w.err != nil || len(w.page.Messages) > 0 || w.page.Next != h.id(1) || w.took > 0 {
+			t.Errorf("the wait: %+v", w)
+		}
+		if w := wait(ctx, h, bob, WaitQuery{After: "0"}); !w.done || texts(w.page) != "one" {
+			t.Errorf("a later wait does not look once: %+v", w)
+		}
+		if w := wait(ctx, h, bob, WaitQuery{}); !w.done || w.err != nil {
+			t.Errorf("a later wait waits: %+v", w)
+		}
+	})
 }

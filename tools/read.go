@@ -104,8 +104,9 @@ func (t *toolset) wait(ctx context.Context, c call, query hub.WaitQuery, timeout
 	for beat := start.Add(heartbeat); beat.Before(end); beat = beat.Add(heartbeat) {
 		step, cancel := context.WithDeadline(timed, beat)
 		page, err := t.hub.Wait(step, c.actor, query)
+		ended := step.Err() == nil // before its time: the server is about to stop
 		cancel()
-		if err != nil || len(page.Messages) > 0 {
+		if err != nil || len(page.Messages) > 0 || ended {
 			return page, err
 		}
 		if ctx.Err() != nil {

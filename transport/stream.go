@@ -189,12 +189,16 @@ func (st *stream) pushLocked(it item) {
 }
 
 // signalLocked wakes the connection, and those who wait for room if there is
-// some.
+// some now.
 func (st *stream) signalLocked() {
 	select {
 	case st.wake <- struct{}{}:
 	default:
 	}
+	st.freeLocked()
+}
+
+func (st *stream) freeLocked() {
 	if st.room != nil && (st.ended || st.dead || !st.fullLocked(0)) {
 		close(st.room)
 		st.room = nil
@@ -258,7 +262,7 @@ func (st *stream) take(conn chan struct{}) (items []item, done bool) {
 	if st.history != nil {
 		st.history.add(items)
 	}
-	st.signalLocked()
+	st.freeLocked()
 	return items, st.ended
 }
 

@@ -54,6 +54,20 @@ func TestStreamEndsWithItsLastResponse(t *testing.T) {
 	}
 }
 
+// A connection that has taken everything sleeps until there is more.
+func TestStreamSleepsWhenEmpty(t *testing.T) {
+	st := newStream(1, true)
+	conn := st.attach()
+	mustAppend(t, st, "a")
+	<-st.wake
+	st.take(conn)
+	select {
+	case <-st.wake:
+		t.Fatal("taking wakes the one that takes")
+	default:
+	}
+}
+
 // A producer waits for the reader, and loses nothing.
 func TestStreamBackPressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -48,8 +49,17 @@ type conn struct {
 	progress []*mcp.ProgressNotificationParams // guarded by mu; of all calls, as it came
 }
 
+// bearer is a token that goes with every request.
+type bearer string
+
+func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Authorization", "Bearer "+string(b))
+	return http.DefaultTransport.RoundTrip(req)
+}
+
 // connect opens a connection in exactly the given revision, ended with the test.
-func connect(t *testing.T, url string, server *servertest.Server, revision string) *conn {
+func connect(t *testing.T, url, token, revision string) *conn {
 	t.Helper()
 	c := &conn{updates: make(chan string, 100), changes: make(chan struct{}, 100)}
 	client := mcp.NewClient(&mcp.Implementation{Name: "go-sdk", Version: "1"}, &mcp.ClientOptions{
@@ -65,9 +75,10 @@ func connect(t *testing.T, url string, server *servertest.Server, revision strin
 			c.changes <- struct{}{}
 		},
 	})
-	var wire mcp.Transport = &mcp.StreamableClientTransport{Endpoint: url + "/mcp", HTTPClient: server.HTTPClient()}
+	signed := &http.Client{Transport: bearer(token)}
+	var wire mcp.Transport = &mcp.StreamableClientTransport{Endpoint: url + "/mcp", HTTPClient: signed}
 	if revision == oldest {
-		wire = &mcp.SSEClientTransport{Endpoint: url + "/sse", HTTPClient: server.HTTPClient()}
+		wire = &mcp.SSEClientTransport{Endpoint: url + "/sse", HTTPClient: signed}
 	}
 	session, err := client.Connect(t.Context(), wire, &mcp.ClientSessionOptions{ProtocolVersion: revision})
 	if err != nil {

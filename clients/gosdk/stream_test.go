@@ -56,7 +56,7 @@ func TestStreamedPartsAreTheMessage(t *testing.T) {
 	}
 	for _, revision := range everyRevision() {
 		t.Run(revision, func(t *testing.T) {
-			c := connect(t, server.URL, server, revision)
+			c := connect(t, server.URL, server.Token, revision)
 			room := "stream-" + revision
 			c.call(t, "open_room", "", map[string]any{"room": room})
 			for i, text := range texts {
@@ -73,7 +73,7 @@ func TestTwoStreamsOfOneSessionNeverMix(t *testing.T) {
 	server := servertest.Start(t)
 	for _, revision := range everyRevision() {
 		t.Run(revision, func(t *testing.T) {
-			c := connect(t, server.URL, server, revision)
+			c := connect(t, server.URL, server.Token, revision)
 			// They overlap nearly always at once; that they did is checked, not assumed.
 			for attempt := range 10 {
 				left, right := fmt.Sprint("left-", attempt), fmt.Sprint("right-", attempt)
@@ -100,7 +100,7 @@ func TestCancelledStreamStoresNothing(t *testing.T) {
 	server := servertest.Start(t, "--max-calls-per-user=1")
 	for _, revision := range everyRevision() {
 		t.Run(revision, func(t *testing.T) {
-			c := connect(t, server.URL, server, revision)
+			c := connect(t, server.URL, server.Token, revision)
 			room := "cancel-" + revision
 			c.call(t, "open_room", "", map[string]any{"room": room})
 
@@ -143,7 +143,7 @@ func TestResume(t *testing.T) {
 		for name, how := range cuts {
 			t.Run(revision+"/"+name, func(t *testing.T) {
 				cutter := server.Cut(t, 5, how)
-				c := connect(t, cutter.URL, server, revision)
+				c := connect(t, cutter.URL, server.Token, revision)
 				c.stream(t, "token", map[string]any{"message": words("resumed", 100), "interval_ms": 10})
 				if !cutter.Done() || cutter.Resumed.Load() == 0 {
 					t.Errorf("stream cut: %t, requests to resume it: %d", cutter.Done(), cutter.Resumed.Load())

@@ -14,7 +14,7 @@ func TestTools(t *testing.T) {
 	server := servertest.Start(t)
 	for _, revision := range everyRevision() {
 		t.Run(revision, func(t *testing.T) {
-			c := connect(t, server.URL, server, revision)
+			c := connect(t, server.URL, server.Token, revision)
 			var names []string
 			for tool, err := range c.Tools(bounded(t), nil) {
 				if err != nil {
@@ -54,11 +54,11 @@ func TestSubscribe(t *testing.T) {
 	server := servertest.Start(t)
 	for _, revision := range everyRevision() {
 		t.Run(revision, func(t *testing.T) {
-			c := connect(t, server.URL, server, revision)
+			c := connect(t, server.URL, server.Token, revision)
 			if err := c.Subscribe(bounded(t), &mcp.SubscribeParams{URI: uri}); err != nil {
 				t.Fatal(err)
 			}
-			sender := connect(t, server.URL, server, revision)
+			sender := connect(t, server.URL, server.Token, revision)
 			sender.call(t, "send_message", "", map[string]any{"message": "news"})
 			select {
 			case got := <-c.updates:
@@ -82,7 +82,7 @@ func TestResourcesPromptsAndCompletion(t *testing.T) {
 	server := servertest.Start(t)
 	for _, revision := range everyRevision() {
 		t.Run(revision, func(t *testing.T) {
-			c := connect(t, server.URL, server, revision)
+			c := connect(t, server.URL, server.Token, revision)
 			c.call(t, "send_message", "", map[string]any{"message": "mentioned-" + revision})
 			read, err := c.ReadResource(bounded(t), &mcp.ReadResourceParams{URI: "wigwag://rooms/general"})
 			if err != nil {

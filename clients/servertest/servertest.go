@@ -202,17 +202,3 @@ func signIn(t *testing.T, url, password string) string {
 	}
 	return answer.Token
 }
-
-// HTTPClient returns a client that sends the server's token with every request.
-func (s *Server) HTTPClient() *http.Client {
-	return &http.Client{Transport: bearer(s.Token)}
-}
-
-// bearer is a token that signs requests.
-type bearer string
-
-func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.Header.Set("Authorization", "Bearer "+string(b))
-	return http.DefaultTransport.RoundTrip(req)
-}

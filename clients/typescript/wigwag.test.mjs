@@ -79,8 +79,11 @@ for (const [number, how] of clients.entries()) {
         // take half a minute and store its message.
         test('stores nothing of a cancelled stream', async t => {
             const single = await startServer('--max-calls-per-user=1');
-            t.after(() => single.stop());
             const connection = await connect(how, single.url, single.token);
+            t.after(async () => {
+                await connection.close();
+                await single.stop();
+            });
             await call(connection, 'open_room', { room: room('cancel') });
             const cancel = new AbortController();
             await assert.rejects(connection.callTool(
@@ -89,7 +92,6 @@ for (const [number, how] of clients.entries()) {
             ));
             assert.deepEqual(await whenLetIn(t, connection, room('cancel')), []);
             assert.ok(connection.received.filter(m => m.method === 'notifications/progress').length < 200);
-            await connection.close();
         });
 
         for (const cut of how.resumes ? ['broken', 'ended'] : []) {

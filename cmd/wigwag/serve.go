@@ -107,17 +107,18 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) e
 	}
 	ready.Store(false)
 	logger.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("timeout", s.drainTimeout))
-	drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, logger)
+	drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, h, logger)
 	return err
 }
 
 // drain stops accepting, lets running calls finish, and closes what is left
 // when the time is over.
-func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, logger *slog.Logger) {
+func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, h *hub.Hub, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	closed := make(chan error, 1)
 	go func() { closed <- server.Shutdown(ctx) }() // ends with ctx
+	h.EndWaits()
 	if err := t.Shutdown(ctx); err != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "some calls did not end in time and were cut off")
 	}

@@ -162,8 +162,8 @@ func TestSmallRoutes(t *testing.T) {
 	}
 }
 
-// On SIGTERM a running call finishes, listens end with a farewell, and the exit
-// code is 0.
+// On SIGTERM a running call finishes, a wait ends with what there is, listens end
+// with a farewell, and the exit code is 0.
 func TestDrain(t *testing.T) {
 	p := start(t, withPassword)
 	client := newClient(t)
@@ -177,6 +177,14 @@ func TestDrain(t *testing.T) {
 		`{"jsonrpc":"2.0","id":"l","method":"subscriptions/listen","params":{"notifications":{"resourcesListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`,
 		auth, both, "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: subscriptions/listen")
 	older := request(t, client, "GET", p.url+"/sse", "", auth)
+	olderEvents := sse.NewReader(older.Body, 1<<20)
+	endpoint, err := olderEvents.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp := request(t, client, "POST", p.url+string(endpoint.Data), call(3, "wait_for_messages", `{"timeout_s":50,"mentions_only":true}`), auth); resp.StatusCode != http.StatusAccepted {
+		t.Fatal(resp.Status)
+	}
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d: %s", code, p.logs())
 	}
@@ -202,8 +210,12 @@ func TestDrain(t *testing.T) {
 		}
 		rest = after
 	}
-	if got := body(t, older); !strings.Contains(got, "event: endpoint") {
-		t.Errorf("the older stream did not end cleanly: %q", got)
+	answer, err := olderEvents.Next()
+	if err != nil || !bytes.Contains(answer.Data, []byte(`"messages":[]`)) {
+		t.Errorf("the wait was not answered: %s, %v", answer.Data, err)
+	}
+	if strings.Contains(p.logs(), "cut off") {
+		t.Errorf("something was cut off: %s", p.logs())
 	}
 }
 

@@ -1,0 +1,466 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// TestModel does random things as several actors and compares the hub with a
+// model that is too simple to be wrong: a list of messages, and for each room
+// who may see it. Every listener and every wait must get exactly what its
+// actor may see, once, in order.
+func TestModel(t *testing.T) {
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel(t, seed)
+				defer m.hub.Close()
+				for step := 0; step < 400 && !t.Failed(); step++ {
+					m.step()
+				}
+				for _, l := range m.listeners {
+					m.drain(l)
+				}
+			})
+		})
+	}
+}
+
+type model struct {
+	t   *testing.T
+	rng *rand.Rand
+	hub *Hub
+
+	messages  []Message
+	members   map[string][]string // by room; nil: everybody
+	listeners []*modelListener
+	waits     []*modelWait
+	streams   []*modelStream
+}
+
+type modelListener struct {
+	actor    Actor
+	listener *Listener
+	rooms    []string
+	given    int                // messages before this index were given, or passed over
+	pending  bool               // there may be one for it since it was last drained
+	last     string             // ID of the last one that was given
+	open     map[string]Partial // the newest of each stream that was shown and has no end
+}
+
+type modelWait struct {
+	*waiting
+	cancel context.CancelFunc
+	actor  Actor
+	q      WaitQuery
+	from   int // index of the first message it may return
+}
+
+type modelStream struct {
+	*Streaming
+	actor      Actor
+	room, text string
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	m := &model{
+		t: t, rng: seeded(seed), hub: newHub(t),
+		members: map[string][]string{General: nil},
+	}
+	for i, a := range people {
+		for _, b := range people[i+1:] {
+			m.members[directName(a, b)] = []string{a, b}
+		}
+	}
+	m.hub.live.ring.max = m.rng.IntN(20) * 300
+	return m
+}
+
+func pick[T any](m *model, from ...T) T { return from[m.rng.IntN(len(from))] }
+
+func (m *model) actor() Actor { return Actor{Name: pick(m, people...)} }
+
+// sees is what the hub must equal.
+func (m *model) sees(a Actor, room string) bool {
+	members, exists := m.members[room]
+	return exists && (members == nil || slices.Contains(members, a.Name))
+}
+
+func (m *model) anyRoom() string {
+	rooms := []string{General, "r1", "r2", "r3", "nosuch"}
+	for i, a := range people {
+		for _, b := range people[i+1:] {
+			rooms = append(rooms, directName(a, b))
+		}
+	}
+	return pick(m, rooms...)
+}
+
+// someRooms names rooms that the actor sees, or none, which means all.
+func (m *model) someRooms(a Actor) []string {
+	var rooms []string
+	for range m.rng.IntN(4) {
+		if room := m.anyRoom(); m.sees(a, room) {
+			rooms = append(rooms, room)
+		}
+	}
+	return rooms
+}
+
+// somewhere is a cursor, and the index of the first message after it.
+func (m *model) somewhere() (string, int) {
+	i := m.rng.IntN(len(m.messages) + 1)
+	if i == 0 {
+		return pick(m, "0", m.hub.id(0)), 0
+	}
+	return m.messages[i-1].ID, i
+}
+
+func (m *model) step() {
+	pick(m,
+		m.send, m.send, m.send, m.send, m.open, m.expel,
+		m.listen, m.resume, m.drainOne, m.drainOne,
+		m.wait, m.cancelWait, m.look, m.history,
+		m.stream, m.part, m.part, m.part, m.endStream,
+	)()
+	synctest.Wait()
+	m.checkWaits()
+}
+
+// refused checks that exactly what an actor may not see is refused.
+func (m *model) refused(a Actor, room string, err error) bool {
+	m.t.Helper()
+	if may := m.sees(a, room); may != (err == nil) {
+		m.t.Errorf("%s in %s: %v, but may see it: %t", a.Name, room, err, may)
+	}
+	return err != nil
+}
+
+func (m *model) send() {
+	a, room, text := m.actor(), m.anyRoom(), fmt.Sprint("message ", len(m.messages))
+	if m.rng.IntN(3) == 0 {
+		text += " @" + strings.ToUpper(m.actor().Name)
+	}
+	sent, _, err := m.hub.Send(m.t.Context(), a, Draft{Target: Target{Room: room}, Text: text})
+	if !m.refused(a, room, err) {
+		m.stored(sent, a, room, text)
+	}
+}
+
+func (m *model) stored(sent Message, a Actor, room, text string) {
+	m.t.Helper()
+	if sent.ID != m.hub.id(uint64(len(m.messages))+1) || sent.Room != room || sent.Message != text || sent.Sender.Name != a.Name {
+		m.t.Errorf("%s sent %q to %s, which became %+v", a.Name, text, room, sent)
+	}
+	m.messages = append(m.messages, sent)
+	for _, l := range m.listeners {
+		// What a listener that has had everything may not see is passed over
+		// for good.
+		if l.pending = l.pending || m.sees(l.actor, room); !l.pending {
+			l.given = len(m.messages)
+		}
+	}
+}
+
+func (m *model) open() {
+	a, spec := m.actor(), RoomSpec{Name: pick(m, "r1", "r2", "r3"), Private: m.rng.IntN(3) > 0}
+	if spec.Private {
+		spec.Invite = []string{m.actor().Name}
+	}
+	members, exists := m.members[spec.Name]
+	_, created, err := m.hub.OpenRoom(m.t.Context(), a, spec)
+	switch {
+	case !exists:
+		if err != nil || !created {
+			m.t.Errorf("%s creates %+v: created %t, %v", a.Name, spec, created, err)
+		}
+		if spec.Private {
+			m.members[spec.Name] = []string{a.Name, spec.Invite[0]}
+		} else {
+			m.members[spec.Name] = nil
+		}
+	case created, (err == nil) != (m.sees(a, spec.Name) && (members != nil || !spec.Private)):
+		m.t.Errorf("%s opens %+v with the members %v: created %t, %v", a.Name, spec, members, created, err)
+	case err == nil && members != nil:
+		m.members[spec.Name] = append(members, spec.Invite...)
+	}
+}
+
+func (m *model) expel() {
+	room, user := pick(m, "r1", "r2", "r3"), m.actor().Name
+	if members := m.members[room]; members != nil {
+		m.members[room] = slices.DeleteFunc(members, func(u string) bool { return u == user })
+		expel(m.hub, room, user)
+	}
+}
+
+func (m *model) listen() {
+	if len(m.listeners) > 8 {
+		return
+	}
+	a := m.actor()
+	l := &modelListener{actor: a, rooms: m.someRooms(a), given: len(m.messages)}
+	after := ""
+	if m.rng.IntN(2) == 0 {
+		after, l.given = m.somewhere()
+	}
+	m.begin(l, after)
+	m.listeners = append(m.listeners, l)
+}
+
+func (m *model) begin(l *modelListener, after string) {
+	l.listener = listen(m.t, m.hub, l.actor, ListenOptions{After: after, Rooms: l.rooms})
+	l.last, l.open, l.pending = after, map[string]Partial{}, after != ""
+}
+
+// resume ends a listener and goes on from the last message that it was given.
+func (m *model) resume() {
+	if len(m.listeners) == 0 {
+		return
+	}
+	i := m.rng.IntN(len(m.listeners))
+	l := m.listeners[i]
+	l.listener.Close()
+	for _, room := range l.rooms {
+		if l.last == "" || !m.sees(l.actor, room) {
+			m.listeners = slices.Delete(m.listeners, i, i+1)
+			return
+		}
+	}
+	l.given = len(m.messages)
+	if l.last != "" {
+		l.given = 1 + slices.IndexFunc(m.messages, func(msg Message) bool { return msg.ID == l.last })
+	}
+	m.begin(l, l.last)
+}
+
+func (m *model) drainOne() {
+	if len(m.listeners) > 0 {
+		m.drain(pick(m, m.listeners...))
+	}
+}
+
+// wanted are the messages from an index on that an actor may see, in rooms.
+func (m *model) wanted(a Actor, rooms []string, from int) []Message {
+	var wanted []Message
+	for _, msg := range m.messages[from:] {
+		if m.sees(a, msg.Room) && (len(rooms) == 0 || slices.Contains(rooms, msg.Room)) {
+			wanted = append(wanted, msg)
+		}
+	}
+	return wanted
+}
+
+func (m *model) drain(l *modelListener) {
+	var got []Message
+	for _, e := range drain(m.t, l.listener) {
+		if e.Message != nil {
+			got = append(got, *e.Message)
+			delete(l.open, e.Message.StreamID)
+			continue
+		}
+		p := *e.Partial
+		before, open := l.open[p.StreamID]
+		if !m.sees(l.actor, p.Room) || !strings.HasPrefix(p.Message, before.Message) || p.IsComplete != p.Cancelled || p.IsComplete && !open {
+			m.t.Errorf("%s got the partial %+v after %+v", l.actor.Name, p, before)
+		}
+		if l.open[p.StreamID] = p; p.IsComplete {
+			delete(l.open, p.StreamID)
+		}
+	}
+	want := m.wanted(l.actor, l.rooms, l.given)
+	if !slices.Equal(got, want) {
+		m.t.Errorf("%s from %d in %v got\n%v, want\n%v", l.actor.Name, l.given, l.rooms, got, want)
+	}
+	if l.given, l.pending = len(m.messages), false; len(got) > 0 {
+		l.last = got[len(got)-1].ID
+	}
+	m.checkOpen(l)
+}
+
+// checkOpen: right after a drain a listener knows the newest text of every
+// stream, and of no other. Rights to some rooms come and go, so those that
+// nobody loses are looked at.
+func (m *model) checkOpen(l *modelListener) {
+	lasting := func(room string) bool {
+		return (room == General || strings.HasPrefix(room, directPrefix)) && (len(l.rooms) == 0 || slices.Contains(l.rooms, room))
+	}
+	for id, p := range l.open {
+		running := slices.ContainsFunc(m.streams, func(s *modelStream) bool { return s.ID() == id })
+		if lasting(p.Room) && !running {
+			m.t.Errorf("%s did not see the end of %+v", l.actor.Name, p)
+		}
+	}
+	for _, s := range m.streams {
+		if lasting(s.room) && m.sees(l.actor, s.room) && l.open[s.ID()].Message != s.text {
+			m.t.Errorf("%s knows %+v, want %q", l.actor.Name, l.open[s.ID()], s.text)
+		}
+	}
+}
+
+func (m *model) wait() {
+	if len(m.waits) > 5 {
+		return
+	}
+	a := m.actor()
+	w := &modelWait{actor: a, from: len(m.messages)}
+	w.q = WaitQuery{Rooms: m.someRooms(a), MentionsOnly: m.rng.IntN(2) == 0, Limit: 1 + m.rng.IntN(5)}
+	if m.rng.IntN(2) == 0 {
+		w.q.After, w.from = m.somewhere()
+	}
+	ctx, cancel := context.WithCancel(m.t.Context())
+	w.cancel = cancel
+	w.waiting = wait(ctx, m.hub, a, w.q)
+	m.waits = append(m.waits, w)
+}
+
+// waitedFor are the messages that a wait must return.
+func (m *model) waitedFor(a Actor, q WaitQuery, from int) []Message {
+	wanted := m.wanted(a, q.Rooms, from)
+	if q.MentionsOnly {
+		wanted = slices.DeleteFunc(wanted, func(msg Message) bool {
+			return !strings.HasPrefix(msg.Room, directPrefix) && !strings.HasSuffix(msg.Message, "@"+strings.ToUpper(a.Name))
+		})
+	}
+	return wanted
+}
+
+// checkWaits: after every step exactly those waits are over that have
+// something, or have lost a room.
+func (m *model) checkWaits() {
+	m.waits = slices.DeleteFunc(m.waits, func(w *modelWait) bool {
+		lost := slices.ContainsFunc(w.q.Rooms, func(room string) bool { return !m.sees(w.actor, room) })
+		want := m.waitedFor(w.actor, w.q, w.from)
+		if !w.done {
+			if lost || len(want) > 0 {
+				m.t.Errorf("%s still waits for %+v: lost %t, there is %v", w.actor.Name, w.q, lost, want)
+			}
+			w.from = len(m.messages) // what it has passed over stays so
+			return false
+		}
+		w.cancel()
+		if lost {
+			wantCode(m.t, w.err, NotFound, "rooms")
+			return true
+		}
+		m.checkPage(w.page, w.err, want, w.q.Limit)
+		return true
+	})
+}
+
+func (m *model) checkPage(page Page, err error, want []Message, limit int) {
+	m.t.Helper()
+	more := len(want) > limit
+	next := m.hub.Head()
+	if more {
+		want = want[:limit]
+		next = want[limit-1].ID
+	}
+	if err != nil || !slices.Equal(page.Messages, want) || page.More != more || page.Next != next {
+		m.t.Errorf("a wait has %+v, %v; want %+v, more %t, next %s", page, err, want, more, next)
+	}
+}
+
+func (m *model) cancelWait() {
+	if len(m.waits) == 0 {
+		return
+	}
+	i := m.rng.IntN(len(m.waits))
+	w := m.waits[i]
+	w.cancel()
+	synctest.Wait()
+	if !w.done {
+		m.t.Error("a cancelled wait goes on")
+		return
+	}
+	m.waits = slices.Delete(m.waits, i, i+1)
+	m.checkPage(w.page, w.err, nil, 1)
+}
+
+// look is a wait that finds what is there already.
+func (m *model) look() {
+	a := m.actor()
+	after, from := m.somewhere()
+	q := WaitQuery{After: after, Rooms: m.someRooms(a), MentionsOnly: m.rng.IntN(2) == 0, Limit: 1 + m.rng.IntN(20)}
+	if want := m.waitedFor(a, q, from); len(want) > 0 {
+		page, err := m.hub.Wait(m.t.Context(), a, q)
+		m.checkPage(page, err, want, q.Limit)
+	}
+}
+
+func (m *model) history() {
+	a, room := m.actor(), m.anyRoom()
+	q := HistoryQuery{Target: Target{Room: room}, Limit: 1 + m.rng.IntN(10)}
+	cursor, i := m.somewhere()
+	var want []Message
+	switch m.rng.IntN(3) {
+	case 0:
+		q.After = cursor
+		want = m.wanted(a, []string{room}, i)
+		want = want[:min(len(want), q.Limit)]
+	case 1:
+		q.Before = cursor
+		want = m.wanted(a, []string{room}, 0)
+		want = slices.DeleteFunc(want, func(msg Message) bool { return i == 0 || compareIDs(msg.ID, m.messages[i-1].ID) >= 0 })
+		want = want[max(0, len(want)-q.Limit):]
+	default:
+		want = m.wanted(a, []string{room}, 0)
+		want = want[max(0, len(want)-q.Limit):]
+	}
+	page, err := m.hub.History(m.t.Context(), a, q)
+	if !m.refused(a, room, err) && !slices.Equal(page.Messages, want) {
+		m.t.Errorf("%s reads %+v: %+v, want %+v", a.Name, q, page, want)
+	}
+}
+
+func (m *model) stream() {
+	a, room := m.actor(), m.anyRoom()
+	if len(m.streams) > 5 {
+		return
+	}
+	s, _, err := m.hub.Stream(m.t.Context(), a, Draft{Target: Target{Room: room}})
+	if !m.refused(a, room, err) {
+		m.streams = append(m.streams, &modelStream{Streaming: s, actor: a, room: room})
+	}
+}
+
+func (m *model) part() {
+	if len(m.streams) == 0 {
+		return
+	}
+	s := pick(m, m.streams...)
+	s.Part("part ", 0, 0)
+	s.text += "part "
+	pass(partialEvery)
+}
+
+func (m *model) endStream() {
+	if len(m.streams) == 0 {
+		return
+	}
+	i := m.rng.IntN(len(m.streams))
+	s := m.streams[i]
+	m.streams = slices.Delete(m.streams, i, i+1)
+	switch m.rng.IntN(3) {
+	case 0:
+		s.Cancel()
+	case 1:
+		pass(silentFor) // interrupts all of them
+		m.streams = nil
+	default:
+		sent, err := s.Finish(m.t.Context())
+		if s.text == "" {
+			wantCode(m.t, err, Invalid, "message")
+		} else if !m.refused(s.actor, s.room, err) {
+			if sent.StreamID != s.ID() {
+				m.t.Errorf("stream %s became %+v", s.ID(), sent)
+			}
+			m.stored(sent, s.actor, s.room, s.text)
+		}
+	}
+}
