@@ -28,6 +28,7 @@ type feed struct {
 	apply func(Record) // called with every record before it counts as taken in; may be nil
 
 	// Of the goroutine of run:
+	sub  *nats.Subscription // fills live
 	live chan *nats.Msg
 	held *Record // taken from live, not yet its turn
 
@@ -53,7 +54,8 @@ func newFeed(s *stream, from, committed uint64, apply func(Record)) *feed {
 
 // subscribe begins to receive what the stream republishes.
 func (f *feed) subscribe(conn *nats.Conn) error {
-	_, err := conn.ChanSubscribe(livePrefix+f.s.name+".*", f.live)
+	var err error
+	f.sub, err = conn.ChanSubscribe(livePrefix+f.s.name+".*", f.live)
 	return err
 }
 

@@ -42,7 +42,7 @@ func open(t testing.TB, o Options) *Store {
 func tryOpen(t testing.TB, o Options) (*Store, error) {
 	t.Helper()
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = testLogger()
 	}
 	return Open(context.Background(), o)
 }
@@ -216,3 +216,5 @@ func TestMemoryWritesNothing(t *testing.T) {
 		t.Errorf("left behind: %v %v", left, err)
 	}
 }
+
+func testLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
