@@ -156,6 +156,9 @@ func (s *stream) publishBatch(rs []*request) error {
 	if err != nil {
 		return err
 	}
+	for i, r := range rs {
+		s.keep(r, last-uint64(len(rs)-1-i))
+	}
 	s.committed(last)
 	for i, r := range rs {
 		r.done <- result{seq: last - uint64(len(rs)-1-i)}
@@ -177,6 +180,7 @@ func (s *stream) publishEach(rs []*request) {
 	}
 	_, err := s.receive(time.Now().Add(answerTimeout), waiting, func(r *request, seq uint64, err error) {
 		if err == nil {
+			s.keep(r, seq)
 			s.committed(seq)
 		}
 		var refused *jetstream.APIError
@@ -187,6 +191,17 @@ func (s *stream) publishEach(rs []*request) {
 	})
 	for _, r := range waiting {
 		r.done <- result{err: err}
+	}
+}
+
+// keep notes what must be there when the stream is opened again. What ends by
+// itself need not, nor, in a bucket, what it has replaced.
+func (s *stream) keep(r *request, seq uint64) {
+	switch ends := r.msg.Header.Get(jetstream.MsgTTLHeader) != ""; {
+	case !ends:
+		s.kept = max(s.kept, seq)
+	case s.bucket:
+		s.kept = 0
 	}
 }
 

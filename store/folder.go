@@ -1,13 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // format is the version of everything in a data folder. A folder of a higher
@@ -18,7 +19,7 @@ const format = 1
 const (
 	lockName      = "lock"       // held while the store is open
 	aboutName     = "store.json" // an about
-	headsName     = "heads"      // how far each stream had come; see mark
+	headsName     = "heads"      // how far each stream had come; see head
 	jetstreamName = "jetstream"
 )
 
@@ -146,24 +147,33 @@ func replace(name string, data []byte) error {
 }
 
 // headSize is the size of one stream's line in the file of heads.
-const headSize = 40
+const headSize = 64
 
-// mark makes the function that records how far a stream has come, and returns
-// how far it had. The record survives the end of the process; it is not synced,
-// so after a power loss it may be behind, which does no harm.
-func (f *folder) mark(slot int, name string) (mark func(uint64) error, recorded uint64, err error) {
-	at := int64(slot) * headSize
+// head is how far a stream has come.
+type head struct {
+	seq  uint64 // the last record
+	kept uint64 // the last that nothing but its age may remove; 0: unknown
+}
+
+// readHead reads how far a stream had come. It is written by writeHead whenever
+// the stream grows, which survives the end of the process; it is not synced, so
+// after a power loss it may be behind, which does no harm.
+func (f *folder) readHead(slot int, name string) (h head, err error) {
 	b := make([]byte, headSize)
-	if n, _ := f.heads.ReadAt(b, at); n == headSize && strings.Trim(string(b), "\x00") != "" {
-		var found string
-		if _, err := fmt.Sscanf(string(b), "%s %d\n", &found, &recorded); err != nil || found != name {
-			return nil, 0, fmt.Errorf("data folder %s: %w: %s cannot be read", f.path, ErrDamaged, headsName)
-		}
+	n, err := f.heads.ReadAt(b, int64(slot)*headSize)
+	if n == 0 && errors.Is(err, io.EOF) || len(bytes.Trim(b, "\x00")) == 0 {
+		return head{}, nil
 	}
-	return func(seq uint64) error {
-		_, err := f.heads.WriteAt(fmt.Appendf(nil, "%-*s %020d\n", headSize-22, name, seq), at)
-		return err
-	}, recorded, nil
+	var found string
+	if _, err := fmt.Sscanf(string(b[:n]), "%s %d %d\n", &found, &h.seq, &h.kept); err != nil || found != name {
+		return head{}, fmt.Errorf("%w: %s cannot be read", ErrDamaged, headsName)
+	}
+	return h, nil
+}
+
+func (f *folder) writeHead(slot int, name string, h head) error {
+	_, err := f.heads.WriteAt(fmt.Appendf(nil, "%-*s %020d %020d\n", headSize-43, name, h.seq, h.kept), int64(slot)*headSize)
+	return err
 }
 
 // close releases the folder.

@@ -141,7 +141,7 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 	}
 	st.opened = true
 	for _, s := range st.streams {
-		if err := s.mark(s.feed.limit()); err != nil {
+		if err := s.mark(head{s.feed.limit(), s.kept}); err != nil {
 			return st.blame(fmt.Errorf("%w: %w", ErrUnwritable, err))
 		}
 	}
@@ -160,7 +160,7 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 	s := &stream{
 		spec: sp, engine: st.engine, logger: o.Logger,
 		batch:    !sp.bucket && o.Sync == SyncAlways && !o.Memory,
-		mark:     func(uint64) error { return nil },
+		mark:     func(head) error { return nil },
 		requests: make(chan *request), heads: make(chan chan headResult), done: make(chan struct{}),
 	}
 	mayCreate := true
@@ -177,7 +177,7 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 	}
 	if st.folder == nil {
 		s.epoch = newEpoch()
-	} else if err := st.settle(s, slot, state.LastSeq); err != nil {
+	} else if err := st.settle(ctx, s, slot, state.LastSeq); err != nil {
 		return err
 	}
 	st.streams = append(st.streams, s)
@@ -197,18 +197,29 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 }
 
 // settle decides a stream's epoch: a new one whenever sequences may have been
-// used that the log no longer knows.
-func (st *Store) settle(s *stream, slot int, last uint64) (err error) {
+// used that the log no longer knows, or its end is lost.
+func (st *Store) settle(ctx context.Context, s *stream, slot int, last uint64) error {
 	f := st.folder
-	var recorded uint64
-	if s.mark, recorded, err = f.mark(slot, s.name); err != nil {
+	had, err := f.readHead(slot, s.name)
+	if err != nil {
 		return err
 	}
+	s.mark = func(h head) error { return f.writeHead(slot, s.name, h) }
 	known, exists := f.about.Streams[s.name]
 	why := f.uncertain
-	if last < recorded {
-		why = fmt.Sprintf("it ends at record %d, but had come to %d", last, recorded)
-		s.logger.Error("the end of a log is lost", "log", s.name, "last", last, "recorded", recorded)
+	lost := last < had.seq
+	if !lost && had.kept > 0 && s.maxAge == 0 {
+		end, err := s.first(ctx, nil, had.kept, had.kept, 1)
+		if err != nil {
+			return err
+		}
+		lost = len(end) == 0
+	}
+	if lost {
+		why = "its end is lost"
+		s.logger.Error("the data folder is damaged: the end of a log is lost", "log", s.name, "had_come_to", had.seq, "ends_at", last)
+	} else {
+		s.kept = had.kept
 	}
 	if !s.bucket {
 		s.epoch = known.Epoch

@@ -50,8 +50,9 @@ type stream struct {
 	*engine
 	logger *slog.Logger
 	epoch  string
-	batch  bool // concurrent appends share a sync
-	mark   func(seq uint64) error
+	batch  bool             // concurrent appends share a sync
+	mark   func(head) error // records how far the stream has come
+	kept   uint64           // as in head; of the writer
 
 	requests chan *request // unbuffered: a sender that gives up was not taken
 	heads    chan chan headResult
@@ -255,7 +256,7 @@ func (s *stream) committed(seq uint64) {
 	if !s.feed.raise(seq) {
 		return
 	}
-	if err := s.mark(seq); err != nil {
+	if err := s.mark(head{seq, s.kept}); err != nil {
 		s.logger.Error("cannot record how far the log has come", "log", s.name, "error", err)
 	}
 }
