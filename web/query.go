@@ -1,0 +1,137 @@
+package web
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"wigwag/transport/sse"
+)
+
+// The names of events on the wire.
+const (
+	eventMessage      = "message"
+	eventPartial      = "partial-message"
+	eventNotification = "notification"
+	eventLog          = "log"
+	eventPresence     = "presence"
+	eventTyping       = "typing"
+	eventPing         = "ping"
+
+	// These come whatever types are asked for.
+	eventSystem   = "system"
+	eventReset    = "reset"
+	eventShutdown = "shutdown"
+	eventError    = "stream-error"
+)
+
+// What may be given, in the order it is shown in.
+var (
+	parameters = []string{"rooms", "types", "partials", "log_level", "last_event_id"}
+	eventTypes = []string{eventMessage, eventPartial, eventNotification, eventLog, eventPresence, eventTyping, eventPing, eventSystem}
+	partialsAs = []string{"full", "delta"}
+	logLevels  = []string{"debug", "info", "warn", "error"}
+)
+
+// query is what a stream is asked to be.
+type query struct {
+	rooms    []string // empty: all
+	types    []string // of eventTypes; empty: all
+	deltas   bool     // partial messages as differences
+	logLevel string   // of logLevels; empty: the hub's default
+	after    string   // a cursor; empty: from now on
+}
+
+func (q query) wants(event string) bool {
+	return len(q.types) == 0 || slices.Contains(q.types, event)
+}
+
+// parseQuery reads the query and the header Last-Event-ID. That header goes
+// before last_event_id: a browser that reconnects by itself asks for the same
+// address again, in which that parameter has become old.
+func parseQuery(r *http.Request) (q query, err error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return q, badRequest("the query is not well-formed: %v", err)
+	}
+	for name, given := range values {
+		switch {
+		case !slices.Contains(parameters, name):
+			return q, badRequest("there is no parameter %s; allowed are %s", quote(name), list(parameters))
+		case len(given) > 1:
+			return q, badRequest("%s is given %d times; give it once, several values with commas between them", name, len(given))
+		case given[0] == "" && name != "last_event_id":
+			return q, badRequest("%s is empty; leave it out, or give it a value", name)
+		}
+	}
+	if rooms := values.Get("rooms"); rooms != "" {
+		q.rooms = strings.Split(rooms, ",")
+	}
+	if types := values.Get("types"); types != "" {
+		q.types = strings.Split(types, ",")
+	}
+	for _, name := range q.types {
+		if err := oneOf("types", name, eventTypes); err != nil {
+			return q, err
+		}
+	}
+	if as := values.Get("partials"); as != "" {
+		q.deltas = as == "delta"
+		if err := oneOf("partials", as, partialsAs); err != nil {
+			return q, err
+		}
+	}
+	if q.logLevel = values.Get("log_level"); q.logLevel != "" {
+		if err := oneOf("log_level", q.logLevel, logLevels); err != nil {
+			return q, err
+		}
+	}
+	q.after = values.Get("last_event_id")
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		q.after = id
+	}
+	return q, nil
+}
+
+func oneOf(name, value string, allowed []string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return badRequest("%s: there is no %s; allowed are %s", name, quote(value), list(allowed))
+}
+
+func list(allowed []string) string { return strings.Join(allowed, ", ") }
+
+// quote shows what a client gave, escaped and cut to a bound.
+func quote(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strconv.QuoteToGraphic(s)
+}
+
+// acceptsEvents tells whether the client can read an event stream (RFC 9110,
+// section 12.5.1). Of several ranges that match the most specific one counts.
+func acceptsEvents(r *http.Request) bool {
+	values := r.Header.Values("Accept")
+	if len(values) == 0 {
+		return true
+	}
+	ranges := []string{"*/*", "text/*", sse.ContentType} // rising
+	best, accepted := -1, false
+	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		typ, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		if i := slices.Index(ranges, typ); i >= best && i >= 0 {
+			q, err := strconv.ParseFloat(params["q"], 64)
+			best, accepted = i, err != nil || q > 0
+		}
+	}
+	return accepted
+}

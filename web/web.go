@@ -1,0 +1,100 @@
+// Package web serves people and scripts over plain HTTP. [Server.ServeEvents]
+// is GET /events: one stream of Server-Sent Events with all that the actor may
+// see.
+//
+// # One stream
+//
+// The goroutine that net/http gave us is the only one that touches the
+// ResponseWriter. It takes from a [hub.Listener] all that is there, writes it
+// in one go and sleeps again. A frame is encoded once and shared by all streams
+// that want it in the same format. A reader that does not read is cut off by the
+// deadline of a write; what it missed is in the log, and the ID of the last
+// event it got leads back to it.
+//
+// # How a stream ends
+//
+// By its lifetime or its token's expiry, after a "retry:"; by [Server.Shutdown],
+// after an event "shutdown"; because the log fails, after an event
+// "stream-error"; because the client is gone. Whichever it is, the handler
+// returns and nothing is left of it.
+package web
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"wigwag/hub"
+)
+
+// Limits bound what clients can use. A zero field means its default.
+type Limits struct {
+	MaxStreams        int           // at a time; 10,000
+	MaxStreamsPerUser int           // 64; negative: no limit of its own
+	MaxResuming       int           // streams that are finding their place in the log at a time; 64
+	StreamLifetime    time.Duration // give or take 20 %, and never past the token's expiry; 30 min
+	Heartbeat         time.Duration // between signs of life; 15 s
+	WriteTimeout      time.Duration // of one write of at most 64 KiB; 10 s
+}
+
+// Options are what a server is made of. Hub, Actor and Logger are required.
+type Options struct {
+	Hub *hub.Hub
+	// Actor tells who asks, from the identity in the request's context.
+	Actor  func(context.Context) hub.Actor
+	Logger *slog.Logger
+	Limits Limits
+}
+
+// Server serves one hub.
+type Server struct {
+	hub    *hub.Hub
+	actor  func(context.Context) hub.Actor
+	logger *slog.Logger
+	limits Limits
+
+	gate     gate
+	resuming turns
+
+	draining context.Context //nolint:containedctx // the life of the server, not of a request
+	drain    context.CancelFunc
+}
+
+// New makes a server. Call Shutdown when done.
+func New(o Options) *Server {
+	s := &Server{hub: o.Hub, actor: o.Actor, logger: o.Logger, limits: o.Limits.withDefaults()}
+	s.gate = newGate(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
+	s.resuming = make(turns, s.limits.MaxResuming)
+	s.draining, s.drain = context.WithCancel(context.Background())
+	return s
+}
+
+func (l Limits) withDefaults() Limits {
+	orDefault(&l.MaxStreams, 10_000)
+	orDefault(&l.MaxStreamsPerUser, 64)
+	orDefault(&l.MaxResuming, 64)
+	orDefault(&l.StreamLifetime, 30*time.Minute)
+	orDefault(&l.Heartbeat, 15*time.Second)
+	orDefault(&l.WriteTimeout, 10*time.Second)
+	return l
+}
+
+func orDefault[T int | time.Duration](p *T, value T) {
+	if *p == 0 {
+		*p = value
+	}
+}
+
+// Shutdown refuses new streams with 503, tells the open ones that the server
+// stops, and waits until they have ended or ctx has, whose error it returns
+// then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	idle := s.gate.close()
+	s.drain()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

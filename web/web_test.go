@@ -1,0 +1,350 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"wigwag/auth"
+	"wigwag/hub"
+	"wigwag/transport/sse"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type userSet []string
+
+func (u userSet) Exists(name string) bool { return slices.Contains(u, name) }
+
+var people = userSet{"alice", "bob", "carol"}
+
+// The actors of most tests.
+var (
+	alice = hub.Actor{Name: "alice", Via: "Claude Code"}
+	bob   = hub.Actor{Name: "bob"}
+	carol = hub.Actor{Name: "carol"}
+)
+
+// tokens verifies a token that is its user's name, or name@expiry.
+type tokens struct{}
+
+func (tokens) Verify(_ context.Context, token string) (auth.Identity, error) {
+	name, expiry, expires := strings.Cut(token, "/")
+	id := auth.Identity{Issuer: "test", Subject: name}
+	if !expires {
+		return id, nil
+	}
+	lasts, err := time.ParseDuration(expiry)
+	id.Expires = time.Now().Add(lasts)
+	return id, err
+}
+
+// fixture is a hub behind a server of its own.
+type fixture struct {
+	hub    *hub.Hub
+	web    *Server
+	addr   string
+	client *http.Client
+	logged *safeBuffer
+}
+
+// safeBuffer is a bytes.Buffer for several goroutines.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// serve starts a server on a listener. dial is how its client gets there.
+func serve(t *testing.T, log hub.Log, limits Limits, listener net.Listener, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *fixture {
+	t.Helper()
+	f := &fixture{addr: "http://" + listener.Addr().String(), logged: &safeBuffer{}}
+	logger := slog.New(slog.NewTextHandler(f.logged, nil))
+	var err error
+	f.hub, err = hub.New(t.Context(), hub.Options{Log: log, Users: people, Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.web = New(Options{Hub: f.hub, Logger: logger, Limits: limits, Actor: func(ctx context.Context) hub.Actor {
+		id, _ := auth.FromContext(ctx)
+		return hub.Actor{Name: id.Subject}
+	}})
+	server := &http.Server{
+		Handler:           auth.Bearer(tokens{}, logger)(http.HandlerFunc(f.web.ServeEvents)),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, 0),
+		Protocols:         new(http.Protocols),
+	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	transport := &http.Transport{DialContext: dial, DisableCompression: true, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(true)
+	f.client = &http.Client{Transport: transport}
+	t.Cleanup(func() {
+		f.close()
+		transport.CloseIdleConnections()
+		_ = server.Close()
+		<-served
+	})
+	return f
+}
+
+// close ends every stream, and the hub.
+func (f *fixture) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_ = f.web.Shutdown(ctx) // a reader that has stopped is cut off by the server's end
+	f.hub.Close()
+}
+
+func newLog() *hub.MemoryLog { return hub.NewMemoryLog(256 << 20) }
+
+// start serves over TCP.
+func start(t *testing.T, limits Limits) *fixture {
+	t.Helper()
+	return startOver(t, newLog(), limits)
+}
+
+func startOver(t *testing.T, log hub.Log, limits Limits) *fixture {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, log, limits, listener, (&net.Dialer{}).DialContext)
+}
+
+// inBubble runs a test against a server whose connections are pipes and whose
+// clock is the bubble's.
+func inBubble(t *testing.T, limits Limits, test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		test(t, serve(t, newLog(), limits, p, p.dial))
+	})
+}
+
+// pipes is a net.Listener in memory.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	end   func()
+}
+
+func newPipes() *pipes {
+	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	p.end = sync.OnceFunc(func() { close(p.done) })
+	return p
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.end()
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case p.conns <- there:
+		return here, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// ask makes a request as a user. Headers are "Name: value".
+func (f *fixture) ask(t *testing.T, method, token, query string, headers ...string) *http.Response {
+	t.Helper()
+	// Bounded, so that a test that waits for what does not come fails. In a
+	// bubble it is beyond every lifetime.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, method, f.addr+"/events"+query, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header[http.CanonicalHeaderKey(name)] = []string{value}
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// feed is an open stream, read by a test.
+type feed struct {
+	resp   *http.Response
+	reader *sse.Reader
+}
+
+// open opens a stream and reads its first frame.
+func (f *fixture) open(t *testing.T, token, query string, headers ...string) *feed {
+	t.Helper()
+	resp := f.ask(t, http.MethodGet, token, query, headers...)
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(resp.Body)
+		t.Fatalf("GET /events%s: %s: %s", query, resp.Status, body)
+	}
+	s := &feed{resp: resp, reader: sse.NewReader(resp.Body, 8<<20)}
+	if first := s.next(t); first.Name != eventSystem || first.Retry == 0 {
+		t.Fatalf("the first frame is %s", show(first))
+	}
+	return s
+}
+
+func (s *feed) close() { s.resp.Body.Close() }
+
+// next is the next event, whatever it is. It fails when there is none within a
+// bound.
+func (s *feed) next(t *testing.T) sse.Event {
+	t.Helper()
+	ev, err := s.read()
+	if err != nil {
+		t.Fatalf("the stream ended: %v", err)
+	}
+	return ev
+}
+
+func (s *feed) read() (sse.Event, error) {
+	cut := time.AfterFunc(time.Hour, s.close)
+	defer cut.Stop()
+	return s.reader.Next()
+}
+
+// want checks the next events by their short forms.
+func (s *feed) want(t *testing.T, want ...string) {
+	t.Helper()
+	for i, w := range want {
+		if got := show(s.next(t)); got != w {
+			t.Fatalf("event %d is %q, want %q", i, got, w)
+		}
+	}
+}
+
+// wantEnd checks that the stream has ended.
+func (s *feed) wantEnd(t *testing.T) {
+	t.Helper()
+	if ev, err := s.read(); !errors.Is(err, io.EOF) {
+		t.Fatalf("got %s, %v; want the end", show(ev), err)
+	}
+}
+
+// show is a short form of an event: its name, and what it says.
+func show(ev sse.Event) string {
+	var v struct {
+		Message   string
+		Offset    *int
+		Delta     string
+		Complete  bool `json:"isComplete"`
+		Cancelled bool
+		Reason    string
+		Oldest    string
+	}
+	if err := json.Unmarshal(ev.Data, &v); err != nil {
+		return fmt.Sprintf("%s %q", ev.Name, ev.Data)
+	}
+	out := ev.Name + " " + v.Message + v.Reason
+	if v.Offset != nil {
+		out += fmt.Sprintf("@%d+%s", *v.Offset, v.Delta)
+	}
+	switch {
+	case v.Cancelled:
+		out += " ×"
+	case v.Complete:
+		out += " ."
+	}
+	return strings.TrimSpace(out)
+}
+
+func (f *fixture) send(t *testing.T, a hub.Actor, room, text string) hub.Message {
+	t.Helper()
+	m, _, err := f.hub.Send(t.Context(), a, hub.Draft{Target: hub.Target{Room: room}, Text: text})
+	if err != nil {
+		t.Fatalf("send to %s: %v", room, err)
+	}
+	return m
+}
+
+func (f *fixture) begin(t *testing.T, a hub.Actor, room string) *hub.Streaming {
+	t.Helper()
+	s, _, err := f.hub.Stream(t.Context(), a, hub.Draft{Target: hub.Target{Room: room}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Cancel)
+	return s
+}
+
+func (f *fixture) openRoom(t *testing.T, a hub.Actor, spec hub.RoomSpec) {
+	t.Helper()
+	if _, _, err := f.hub.OpenRoom(t.Context(), a, spec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually polls until cond holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(20 * time.Second)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// opened is how many streams are open.
+func (f *fixture) opened() int {
+	f.web.gate.mu.Lock()
+	defer f.web.gate.mu.Unlock()
+	return f.web.gate.open
+}
