@@ -104,8 +104,8 @@ func (s *stream) commit(rs []*request) {
 	if err == nil {
 		return
 	}
-	var refused *jetstream.APIError
-	if !errors.As(err, &refused) {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
 		for _, r := range rs {
 			r.done <- result{err: err}
 		}
@@ -147,7 +147,7 @@ func (s *stream) publishBatch(rs []*request) error {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
-	last, err := s.receive(time.Now().Add(answerTimeout), map[string]*request{reply: rs[len(rs)-1]}, nil)
+	last, err := s.receive(map[string]*request{reply: rs[len(rs)-1]}, nil)
 	for _, r := range rs { // it may be published again, alone
 		r.msg.Header.Del(headerBatchID)
 		r.msg.Header.Del(headerBatchSequence)
@@ -156,12 +156,16 @@ func (s *stream) publishBatch(rs []*request) error {
 	if err != nil {
 		return err
 	}
-	for i, r := range rs {
-		s.keep(r, last-uint64(len(rs)-1-i))
+	seq := last - uint64(len(rs))
+	for _, r := range rs {
+		seq++
+		s.keep(r, seq)
 	}
 	s.committed(last)
-	for i, r := range rs {
-		r.done <- result{seq: last - uint64(len(rs)-1-i)}
+	seq = last - uint64(len(rs))
+	for _, r := range rs {
+		seq++
+		r.done <- result{seq: seq}
 	}
 	return nil
 }
@@ -178,13 +182,12 @@ func (s *stream) publishEach(rs []*request) {
 		}
 		waiting[r.msg.Reply] = r
 	}
-	_, err := s.receive(time.Now().Add(answerTimeout), waiting, func(r *request, seq uint64, err error) {
+	_, err := s.receive(waiting, func(r *request, seq uint64, err error) {
 		if err == nil {
 			s.keep(r, seq)
 			s.committed(seq)
 		}
-		var refused *jetstream.APIError
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*jetstream.APIError](err); ok {
 			err = refusal(s.name, refused)
 		}
 		r.done <- result{seq, err}
@@ -212,18 +215,27 @@ func (s *stream) reply() string {
 }
 
 // receive takes the acknowledgements of what is waiting, hands each to answered
-// and removes it from waiting. Without answered it returns the only one. What
-// arrives for nobody was given up earlier.
-func (s *stream) receive(deadline time.Time, waiting map[string]*request, answered func(*request, uint64, error)) (uint64, error) {
+// and removes it from waiting. Without answered it returns the only one.
+//
+// JetStream leaves a write unanswered when its disk fails or is full. Then what
+// follows is not waited for as long, and the store is not ready.
+func (s *stream) receive(waiting map[string]*request, answered func(*request, uint64, error)) (uint64, error) {
+	deadline := time.Now().Add(answerTimeout)
+	if s.unanswered.Load() {
+		deadline = time.Now().Add(answerTimeoutFailing)
+	}
 	for len(waiting) > 0 {
 		m, err := s.acks.NextMsg(time.Until(deadline))
 		if err != nil {
+			s.unanswered.Store(true)
 			return 0, fmt.Errorf("%w: %s: %w", ErrUnavailable, s.name, err)
 		}
 		r, ok := waiting[m.Subject]
 		if !ok {
+			s.answeredLate(m)
 			continue
 		}
+		s.unanswered.Store(false)
 		seq, err := readAck(m)
 		if answered == nil {
 			return seq, err
@@ -232,6 +244,15 @@ func (s *stream) receive(deadline time.Time, waiting map[string]*request, answer
 		answered(r, seq, err)
 	}
 	return 0, nil
+}
+
+// answeredLate takes an acknowledgement whose sender was told that there is
+// none: what it stands for is durable all the same.
+func (s *stream) answeredLate(m *nats.Msg) {
+	if seq, err := readAck(m); err == nil {
+		s.unanswered.Store(false)
+		s.committed(seq)
+	}
 }
 
 // readAck reads an acknowledgement: the sequence, or a *jetstream.APIError.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,7 +189,7 @@ func testFull(t *testing.T, log *Log) {
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(stored, func(a, b Record) int { return int(a.Seq) - int(b.Seq) })
+	slices.SortFunc(stored, func(a, b Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	if held := len(stored) * len(data); held < 7<<20 {
 		t.Errorf("the log is full with %d bytes", held)
 	}

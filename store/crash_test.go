@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -22,38 +21,36 @@ const (
 
 const childWriters = 12
 
-// child tells its epoch and then every record it has an answer for.
-func child(dir string) int {
-	st, err := Open(context.Background(), Options{Dir: dir, Sync: os.Getenv(childSyncEnv), Logger: slog.New(slog.DiscardHandler)})
+// child tells its epoch and then every record it has an answer for. It returns
+// only when something goes wrong.
+func child(dir string) error {
+	st, err := Open(context.Background(), Options{Dir: dir, Sync: os.Getenv(childSyncEnv), Logger: testLogger()})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
 	s, err := st.Messages().State(context.Background())
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
-	fmt.Fprintln(os.Stdout, "epoch", s.Epoch, "from", s.Last) //nolint:forbidigo // to the parent
+	fmt.Fprintln(os.Stdout, "epoch", s.Epoch, "from", s.Last)
 	var mu sync.Mutex
-	var wg sync.WaitGroup
+	failed := make(chan error)
 	for w := range childWriters {
-		wg.Go(func() {
+		go func() {
 			for i := 0; ; i++ {
 				data := fmt.Sprintf("%d:%d:%d", os.Getpid(), w, i)
 				r, err := st.Messages().Append(context.Background(), Entry{Subject: fmt.Sprint("room.", w%3), Data: []byte(data)})
 				if err != nil {
-					fmt.Fprintln(os.Stderr, err)
+					failed <- err
 					return
 				}
 				mu.Lock()
-				fmt.Fprintln(os.Stdout, "stored", r.Seq, data) //nolint:forbidigo // to the parent
+				fmt.Fprintln(os.Stdout, "stored", r.Seq, data)
 				mu.Unlock()
 			}
-		})
+		}()
 	}
-	wg.Wait()
-	return 1
+	return <-failed
 }
 
 // killChild lets a child write n records, kills it and returns its epoch and

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -126,7 +127,9 @@ func TestFullChannel(t *testing.T) {
 		}
 	}
 	for range n % 100 {
-		<-acks
+		if err := <-acks; err != nil {
+			t.Error(err)
+		}
 	}
 	if err := log.s.conn.Flush(); err != nil {
 		t.Error(err)
@@ -171,5 +174,36 @@ func TestExpiredPredecessors(t *testing.T) {
 	got := follower.until(t, end.Seq)
 	if want := []uint64{5, 10, 15, 20, 21}; fmt.Sprint(seqs(got)) != fmt.Sprint(want) {
 		t.Errorf("the follower got %v, want %v", seqs(got), want)
+	}
+}
+
+// TestUnansweredWrite: what is not known to be durable is not shown, and the
+// store is not ready; an answer that comes late makes up for it.
+func TestUnansweredWrite(t *testing.T) {
+	st := open(t, Options{Memory: true})
+	log := st.Messages()
+	live := follow(t, log)
+	inbox := log.s.inbox
+	log.s.inbox = "nowhere." // the writer sees it with the next request
+	if _, err := log.Append(t.Context(), Entry{Subject: "room", Data: []byte("1")}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a write that is not answered: %v", err)
+	}
+	if err := st.Ready(); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("the store is ready: %v", err)
+	}
+	if s := state(t, log); s.Last != 0 || s.First != 1 {
+		t.Errorf("the state is %+v", s)
+	}
+	if got := read(t, log, Range{Limit: 10}); len(got) > 0 {
+		t.Errorf("an unanswered write is read: %v", got)
+	}
+	if err := log.s.conn.PublishRequest(log.s.subject("room"), inbox+"late", []byte("2")); err != nil {
+		t.Fatal(err)
+	}
+	if got := live.wait(t, 2); string(got[0].Data) != "1" || string(got[1].Data) != "2" {
+		t.Errorf("got %v", got)
+	}
+	if err := st.Ready(); err != nil {
+		t.Error(err)
 	}
 }

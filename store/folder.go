@@ -74,7 +74,8 @@ func openFolder(path string) (_ *folder, err error) {
 	if err := f.readAbout(); err != nil {
 		return nil, err
 	}
-	if f.heads, err = os.OpenFile(filepath.Join(path, headsName), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	f.heads, err = os.OpenFile(filepath.Join(path, headsName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the folder
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
 	}
 	return f, nil
@@ -99,8 +100,11 @@ func (f *folder) readAbout() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if err := json.Unmarshal(data, &f.about); err != nil || f.about.Format < 1 {
-		return fmt.Errorf("%w: %s cannot be read (%w)", ErrDamaged, aboutName, errors.Join(err))
+	if err := json.Unmarshal(data, &f.about); err != nil {
+		return fmt.Errorf("%w: %s cannot be read: %w", ErrDamaged, aboutName, err)
+	}
+	if f.about.Format < 1 {
+		return fmt.Errorf("%w: %s names no format", ErrDamaged, aboutName)
 	}
 	if f.about.Format > format {
 		return fmt.Errorf("%w: its format is %d, this one knows formats up to %d", ErrNewer, f.about.Format, format)

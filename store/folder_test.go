@@ -256,7 +256,7 @@ func TestCopiedWhileRunning(t *testing.T) {
 		t.Errorf("the copy holds %d records", len(left))
 	}
 	for i, r := range left {
-		if r.Seq != uint64(i)+1 || string(r.Data) != fmt.Sprint(i) { //nolint:gosec // small
+		if r.Seq != uint64(i)+1 || string(r.Data) != fmt.Sprint(i) {
 			t.Fatalf("record %d holds %q", r.Seq, r.Data)
 		}
 	}

@@ -50,7 +50,7 @@ type Options struct {
 	MaxBytes  int64         // of messages, before they are refused; 0: DefaultMaxBytes, in memory DefaultMemoryMaxBytes
 	LineBytes int64         // of log lines, before the oldest go; 0: DefaultLineBytes
 	MaxAge    time.Duration // how long messages are kept; 0: forever
-	Logger    *slog.Logger
+	Logger    *slog.Logger  // must be set
 }
 
 // Store is an open store.
@@ -247,7 +247,8 @@ func (st *Store) Lines() *Log { return st.lines }
 // [Idempotency]. Another name is a mistake of the program: nil.
 func (st *Store) Bucket(name string) *Bucket { return st.buckets[name] }
 
-// Ready is nil unless a part of the store has not been heard for five seconds.
+// Ready is nil unless a write was not answered, or a part of the store has not
+// been heard for five seconds.
 func (st *Store) Ready() error {
 	var errs []error
 	for _, s := range st.streams {

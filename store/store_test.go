@@ -19,7 +19,10 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
-		os.Exit(child(dir))
+		if err := child(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -91,9 +94,9 @@ func same(t *testing.T, what string, got, want []Record) {
 		t.Errorf("%s: got the records %v, want %v", what, seqs(got), seqs(want))
 		return
 	}
-	for i := range got {
-		if !equal(got[i], want[i]) {
-			t.Errorf("%s: got %v, want %v", what, got[i], want[i])
+	for i, w := range want {
+		if g := got[i]; !equal(g, w) {
+			t.Errorf("%s: got %v, want %v", what, g, w)
 			return
 		}
 	}

@@ -16,6 +16,8 @@ import (
 const (
 	// answerTimeout bounds every wait for an answer of the server.
 	answerTimeout = 5 * time.Second
+	// answerTimeoutFailing is the same after a write was not answered.
+	answerTimeoutFailing = time.Second
 	// reconcileEvery is how often a stream is compared with its leader.
 	reconcileEvery = time.Second
 	// silence is how long a stream may go unheard before [Store.Ready] says so.
@@ -60,9 +62,11 @@ type stream struct {
 	done     chan struct{} // closed when the store closes
 	running  sync.WaitGroup
 	acks     *nats.Subscription
-	inbox    string       // prefix of the subjects of acks
-	nextAck  uint64       // of the writer
-	heard    atomic.Int64 // when the leader last answered, in Unix nanoseconds
+	inbox    string // prefix of the subjects of acks
+	nextAck  uint64 // of the writer
+	// unanswered: the newest write was not, it may be on disk or not.
+	unanswered atomic.Bool
+	heard      atomic.Int64 // when the leader last answered, in Unix nanoseconds
 
 	feed *feed
 	// onFirst is told the sequence of the oldest record held, now and then.
@@ -240,10 +244,15 @@ func (s *stream) reconcile() headResult {
 	}
 	state := js.CachedInfo().State
 	s.heard.Store(time.Now().UnixNano())
-	s.committed(state.LastSeq)
-	h := headResult{first: max(state.FirstSeq, 1), last: state.LastSeq}
-	if state.Msgs == 0 {
-		h.first = state.LastSeq + 1
+	for m, err := s.acks.NextMsg(0); err == nil; m, err = s.acks.NextMsg(0) {
+		s.answeredLate(m)
+	}
+	if !s.unanswered.Load() {
+		s.committed(state.LastSeq)
+	}
+	h := headResult{last: s.feed.limit()}
+	if h.first = h.last + 1; state.Msgs > 0 {
+		h.first = min(h.first, max(state.FirstSeq, 1))
 	}
 	if s.onFirst != nil {
 		s.onFirst(h.first)
@@ -261,8 +270,11 @@ func (s *stream) committed(seq uint64) {
 	}
 }
 
-// ready tells whether the leader has been heard lately.
+// ready tells whether writes are answered and the leader has been heard lately.
 func (s *stream) ready() error {
+	if s.unanswered.Load() {
+		return fmt.Errorf("%w: a write to %s was not answered; the disk may be full or failing", ErrUnavailable, s.name)
+	}
 	if quiet := time.Since(time.Unix(0, s.heard.Load())); quiet > silence {
 		return fmt.Errorf("%w: %s has not been heard for %v", ErrUnavailable, s.name, quiet.Round(time.Second))
 	}

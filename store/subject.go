@@ -49,7 +49,7 @@ func decode(token string) (name string, ok bool) {
 			if high < 0 || low < 0 {
 				return "", false
 			}
-			c = byte(high<<4 | low)
+			c = byte(high<<4 | low) //nolint:gosec // two digits
 			if isPlain(c) {
 				return "", false
 			}
