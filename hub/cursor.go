@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -57,7 +58,7 @@ func (h *Hub) seqOf(ctx context.Context, arg, s string) (uint64, error) {
 	}
 	state, err := h.log.State(ctx)
 	if err != nil {
-		return 0, err
+		return 0, storeError(err)
 	}
 	var reason string
 	switch {
@@ -79,5 +80,8 @@ func (h *Hub) reset(arg, s, reason string, state State) error {
 	if state.First > 1 {
 		oldest = h.id(state.First - 1)
 	}
-	return refuse(Reset, arg, "%s %s; the oldest cursor that works is %q", quote(s), reason, oldest)
+	return &Error{
+		Code: Reset, Arg: arg, Oldest: oldest, Reason: "the cursor " + reason,
+		Msg: fmt.Sprintf("%s %s; the oldest cursor that works is %q", quote(s), reason, oldest),
+	}
 }

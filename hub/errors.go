@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -23,6 +24,10 @@ type Error struct {
 	Code Code
 	Arg  string // the argument's name in the tools and in REST ("room", "message"), or empty
 	Msg  string
+
+	// Of Reset only: the oldest cursor that still works, and why the one that
+	// was given does not.
+	Oldest, Reason string
 }
 
 func (e *Error) Error() string {
@@ -35,7 +40,7 @@ func (e *Error) Error() string {
 // Is makes errors.Is(err, ErrNotFound) and its like hold by code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t.Arg == "" && t.Msg == "" && t.Code == e.Code
+	return ok && *t == Error{Code: e.Code}
 }
 
 // ErrNotFound matches every [Error] with the code [NotFound].
@@ -44,6 +49,29 @@ var ErrNotFound = &Error{Code: NotFound}
 // refuse makes an [Error].
 func refuse(code Code, arg, format string, args ...any) error {
 	return &Error{Code: code, Arg: arg, Msg: fmt.Sprintf(format, args...)}
+}
+
+// storeError makes an error of a log or a bucket one that callers may see, if it
+// is of a kind that they should know of.
+func storeError(err error) error {
+	if full, ok := errors.AsType[interface {
+		error
+		Full() bool
+	}](err); ok && full.Full() {
+		return refuse(Full, "", "the server's storage is full: nothing more can be stored until its operator makes room")
+	}
+	if away, ok := errors.AsType[interface {
+		error
+		Unavailable() bool
+	}](err); ok && away.Unavailable() {
+		return errUnavailable()
+	}
+	return err
+}
+
+// errUnavailable answers while the log is not heard.
+func errUnavailable() error {
+	return &Error{Code: Unavailable, Msg: "the server's storage does not answer; ask again in a moment"}
 }
 
 // quote shows what a caller gave, escaped, and no longer than a name may be.

@@ -41,7 +41,7 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	if err != nil {
 		return Page{}, err
 	}
-	records := Range{Rooms: []string{r.name}, Limit: limit}
+	records := Range{Subjects: []string{roomSubject + r.name}, Limit: limit}
 	var from uint64 // the position of Next when there is no message
 	switch {
 	case q.After != "" && q.Before != "":
@@ -64,7 +64,7 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	}
 	found, err := h.log.Read(ctx, records)
 	if err != nil {
-		return Page{}, err
+		return Page{}, storeError(err)
 	}
 	page := Page{More: len(found) > limit}
 	backwards := q.Before != ""
@@ -83,8 +83,8 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	}
 	page.Next = h.id(from)
 	for _, rec := range found {
-		if m, err := h.decode(rec); err == nil { // if not, it was logged when it came
-			page.Messages = append(page.Messages, m)
+		if e, err := h.decode(rec); err == nil { // if not, it was logged when it came
+			page.Messages = append(page.Messages, *e.Message)
 		}
 	}
 	return page, nil

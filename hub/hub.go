@@ -23,6 +23,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -40,21 +41,41 @@ type Actor struct {
 // Users tells which users exist.
 type Users interface {
 	Exists(name string) bool
+	Names() []string
 }
 
 // Options are what a hub is made of.
 type Options struct {
-	Log    Log          // required
+	Log    Log          // of messages and notifications; required
 	Users  Users        // required
 	Logger *slog.Logger // required
+
+	// What of these is nil is kept in memory.
+	Lines Log    // of log lines; one that lets go of its oldest
+	Rooms Bucket // of rooms, by name
+	Keys  Bucket // of idempotency keys; what is in it may end after 24 hours
+
+	// Ready, if set, tells while Log and Rooms were not heard for some seconds.
+	// Meanwhile nothing is stored and rooms that are not public are not given.
+	// It must not wait.
+	Ready func() error
 }
+
+// Bounds of what is kept in memory for want of something better, in bytes.
+const (
+	memoryLines   = 8 << 20
+	memoryBuckets = 64 << 20
+)
 
 // Hub is the domain. Its methods are safe for concurrent use.
 type Hub struct {
-	log    Log
-	users  Users
-	logger *slog.Logger
-	epoch  string
+	log        Log
+	lines      Log
+	users      Users
+	logger     *slog.Logger
+	ready      func() error
+	epoch      string
+	linesEpoch string
 
 	rooms   *directory
 	live    *live
@@ -63,7 +84,8 @@ type Hub struct {
 
 	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
 	endWaits context.CancelFunc
-	stop     func() // ends all; called once
+	closing  chan struct{} // closed when stop begins
+	stop     func()        // ends all; called once
 }
 
 // catchUpPage is how many records are read at a time when a hub starts over a
@@ -73,27 +95,33 @@ const catchUpPage = 1000
 // New makes a hub over a log. Close it when done. The context bounds the
 // start only.
 func New(ctx context.Context, o Options) (*Hub, error) {
+	if o.Lines == nil {
+		o.Lines = NewEvictingMemoryLog(memoryLines)
+	}
+	if o.Rooms == nil {
+		o.Rooms = NewMemoryBucket(memoryBuckets)
+	}
+	if o.Keys == nil {
+		o.Keys = NewMemoryBucket(memoryBuckets)
+	}
+	if o.Ready == nil {
+		o.Ready = func() error { return nil }
+	}
 	h := &Hub{
 		log:     o.Log,
+		lines:   o.Lines,
 		users:   o.Users,
 		logger:  o.Logger,
-		rooms:   newDirectory(),
+		ready:   o.Ready,
+		rooms:   newDirectory(o.Rooms),
 		live:    newLive(),
-		keys:    newKeys(),
+		keys:    newKeys(o.Keys, o.Logger),
 		changes: newChanges(),
+		closing: make(chan struct{}),
 	}
 	h.waits, h.endWaits = context.WithCancel(context.Background())
-	// Records that are stored while the hub catches up wait in apply: followed
-	// first, so that there is no gap between what is read and what follows.
-	caughtUp := make(chan struct{})
-	unfollow := h.log.Follow(func(r Record) {
-		<-caughtUp
-		h.apply(r)
-	})
-	err := h.catchUp(ctx)
-	close(caughtUp)
+	unfollow, err := h.follow(ctx)
 	if err != nil {
-		unfollow()
 		return nil, err
 	}
 	told := make(chan struct{})
@@ -102,12 +130,45 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		h.changes.run()
 	}()
 	h.stop = sync.OnceFunc(func() {
+		close(h.closing)
 		unfollow()
 		h.live.close()
 		h.changes.close()
 		<-told
 	})
 	return h, nil
+}
+
+// follow takes over what is stored, and from then on what is new.
+func (h *Hub) follow(ctx context.Context) (unfollow func(), err error) {
+	stops := []func(){
+		h.rooms.bucket.Watch(h.roomChanged),
+		h.keys.bucket.Watch(func(key string, _ []byte, _ uint64) { h.keys.note(key) }),
+	}
+	// Records that are stored while the hub catches up wait in apply: followed
+	// first, so that there is no gap between what is read and what follows.
+	caughtUp := make(chan struct{})
+	stops = append(stops, h.log.Follow(func(r Record) {
+		<-caughtUp
+		h.apply(r)
+	}), h.lines.Follow(func(r Record) {
+		<-caughtUp
+		h.applyLine(r)
+	}))
+	unfollow = func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+	err = h.catchUp(ctx)
+	if err != nil {
+		close(h.closing)
+	}
+	close(caughtUp)
+	if err != nil {
+		unfollow()
+	}
+	return unfollow, err
 }
 
 // Close ends every wait, every listener and every message on its way. It
@@ -127,24 +188,32 @@ func (h *Hub) OnChange(fn func(Change)) { h.changes.register(fn) }
 // Head is the cursor of the newest event, of whatever room.
 func (h *Hub) Head() string { return h.id(h.live.position()) }
 
-// catchUp learns from the log where it stands and the newest message of each
+// catchUp learns from the logs where they stand and the newest message of each
 // room.
 func (h *Hub) catchUp(ctx context.Context) error {
 	state, err := h.log.State(ctx)
 	if err != nil {
 		return fmt.Errorf("read the state of the log: %w", err)
 	}
-	if !validEpoch(state.Epoch) {
-		return fmt.Errorf("the log's epoch %q is not 1 to %d of a-z and 0-9", state.Epoch, maxEpoch)
+	lines, err := h.lines.State(ctx)
+	if err != nil {
+		return fmt.Errorf("read the state of the log of lines: %w", err)
 	}
-	h.epoch = state.Epoch
+	for _, epoch := range []string{state.Epoch, lines.Epoch} {
+		if !validEpoch(epoch) {
+			return fmt.Errorf("the log's epoch %q is not 1 to %d of a-z and 0-9", epoch, maxEpoch)
+		}
+	}
+	h.epoch, h.linesEpoch = state.Epoch, lines.Epoch
 	for pos := uint64(0); ; {
 		records, err := h.log.Read(ctx, Range{After: pos, Before: state.Last + 1, Limit: catchUpPage})
 		if err != nil {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		for _, r := range records {
-			h.rooms.note(r.Room, r.Seq)
+			if name, ok := strings.CutPrefix(r.Subject, roomSubject); ok {
+				h.rooms.note(name, r.Seq)
+			}
 			pos = r.Seq
 		}
 		if len(records) < catchUpPage {
@@ -160,27 +229,41 @@ func (h *Hub) apply(r Record) {
 	if r.Seq <= h.live.position() {
 		return // known from the catch-up
 	}
-	e := entry{seq: r.Seq}
-	m, err := h.decode(r)
+	event, err := h.decode(r)
 	if err != nil {
 		h.logger.Error("a record of the log is unreadable", slog.Uint64("seq", r.Seq), slog.Any("error", err))
+		h.live.append(entry{seq: r.Seq})
+		return
+	}
+	e := entry{seq: r.Seq, bytes: len(r.Data), event: event}
+	if event.Message == nil {
 		h.live.append(e)
 		return
 	}
-	var isNew bool
-	if e.room, isNew = h.rooms.note(r.Room, r.Seq); e.room != nil {
-		e.message = &m
-	}
+	name, isNew := event.Message.Room, false
+	h.rooms.await(name, rights(r), h.closing)
+	e.room, isNew = h.rooms.note(name, r.Seq)
 	h.live.append(e)
 	if isNew {
-		h.changes.tell(Change{Room: r.Room, New: true})
+		h.changes.tell(Change{Room: name, New: true})
 	}
-	h.changes.tell(Change{Room: r.Room})
+	h.changes.tell(Change{Room: name})
 }
 
 // id is the ID of the event with this sequence, and the cursor that continues
 // after it.
 func (h *Hub) id(seq uint64) string { return cursor{h.epoch, seq}.String() }
+
+// writable fails when nothing can be stored now.
+func (h *Hub) writable() error {
+	switch {
+	case h.live.isClosed():
+		return errClosed()
+	case h.ready() != nil:
+		return errUnavailable()
+	}
+	return nil
+}
 
 // errClosed answers what is asked of a hub that is closing.
 func errClosed() error {

@@ -3,8 +3,11 @@ package hub
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,152 +19,256 @@ const (
 	maxUserKeys = 1_000  // of one user; then that user's oldest is
 )
 
-// keyID is what an idempotency key is unique within.
-type keyID struct{ user, tool, key string }
-
-// claim is one use of a key: by a call that is running, or that has stored its
-// message.
+// claim is one use of a key by a call that is running. Calls with the same key
+// wait for it to end.
 type claim struct {
-	id      keyID
-	payload [sha256.Size]byte
+	user    string
+	key     string // of the bucket, and the log's ID
+	payload string
 	done    chan struct{} // closed when the call has ended
-
-	// Both are set before done is closed and not changed after.
-	seq     uint64 // of the stored message; 0 when the call stored none
-	expires time.Time
 }
 
-// keys remembers the idempotency keys that were used.
+// usedKey is what is kept of a key that was used, in version 1.
+type usedKey struct {
+	Version int       `json:"v"`
+	Payload string    `json:"payload"` // its hash
+	ID      string    `json:"id"`      // of the stored event
+	Time    time.Time `json:"time"`    // and when
+}
+
+func (u usedKey) expired() bool { return time.Since(u.Time) > keyLife }
+
+// keys remembers the idempotency keys that were used, in a bucket. Its keys are
+// "<user>/<hash of tool and key>".
 type keys struct {
+	bucket Bucket
+	logger *slog.Logger
+
 	mu      sync.Mutex
-	claims  map[keyID]*claim    // running and settled, at most maxKeys
-	settled map[string][]*claim // by user, oldest first, at most maxUserKeys each
+	running map[string]*claim    // by the bucket's key; at most maxKeys
+	used    map[string][]keptKey // by user, oldest first
+	newest  map[string]uint64    // the revision of each key in used
 }
 
-func newKeys() *keys {
-	return &keys{claims: map[keyID]*claim{}, settled: map[string][]*claim{}}
+// keptKey is a key of the bucket as of a revision.
+type keptKey struct {
+	key      string
+	revision uint64
 }
 
-// claim takes the draft's key for a call by this actor. Either the call is the
-// first with it, and must end by settle; or first is the message that an
-// earlier call stored. The draft must have been admitted to the room. A draft
-// without a key has a nil claim.
-func (h *Hub) claim(ctx context.Context, a Actor, d Draft, r *room) (c *claim, first *Message, err error) {
-	if d.Key == "" {
-		return nil, nil, nil
+func newKeys(bucket Bucket, logger *slog.Logger) *keys {
+	return &keys{
+		bucket: bucket, logger: logger,
+		running: map[string]*claim{}, used: map[string][]keptKey{}, newest: map[string]uint64{},
 	}
-	payload, err := json.Marshal([]string{r.name, d.Text, d.ReplyTo})
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode a payload: %w", err)
-	}
-	c, seq, err := h.keys.claim(ctx, keyID{a.Name, d.Tool, d.Key}, sha256.Sum256(payload))
-	if c != nil || err != nil {
-		return c, nil, err
-	}
-	m, ok, err := h.message(ctx, r.name, seq)
-	if err == nil && !ok {
-		err = refuse(Conflict, "idempotency_key", "was used for message %s, which has expired; use a new key", h.id(seq))
-	}
-	return nil, &m, err
 }
 
-// claim returns a claim for the caller to settle, or the sequence that an
-// earlier call with the key got. It waits for an earlier one that is running.
-func (k *keys) claim(ctx context.Context, id keyID, payload [sha256.Size]byte) (c *claim, seq uint64, err error) {
+// claimMessage takes the draft's key for a call by this actor. Either the call
+// is the first with it, and must end by settle; or first is the message that
+// an earlier call stored. The draft must have been admitted to the room. A
+// draft without a key has a nil claim.
+func (h *Hub) claimMessage(ctx context.Context, a Actor, d Draft, r *room) (c *claim, first *Message, err error) {
+	c, e, err := h.claim(ctx, a, d.Tool, d.Key, roomSubject+r.name, d.Text, d.ReplyTo)
+	return c, e.Message, err
+}
+
+// claim takes a key for a call of a tool that will store an event under a
+// subject. The payload tells it from other events.
+func (h *Hub) claim(ctx context.Context, a Actor, tool, key, subject string, payload ...string) (*claim, Event, error) {
+	if key == "" {
+		return nil, Event{}, nil
+	}
+	c := &claim{user: a.Name, payload: hash(append(payload, subject)...), done: make(chan struct{})}
+	c.key = a.Name + "/" + hash(tool, key)
+	if err := h.keys.run(ctx, c); err != nil {
+		return nil, Event{}, err
+	}
+	e, err := h.firstOf(ctx, c, subject)
+	if err != nil || e != (Event{}) {
+		h.keys.end(c)
+		return nil, e, err
+	}
+	return c, Event{}, nil
+}
+
+// firstOf returns the event that an earlier call with the same key stored, the
+// empty one if there was none.
+func (h *Hub) firstOf(ctx context.Context, c *claim, subject string) (Event, error) {
+	u, _ := h.keys.get(c.key)
+	switch id, _ := parseCursor(u.ID); {
+	case u.ID == "":
+		return Event{}, nil
+	case u.Payload != c.payload:
+		return Event{}, errKeyUsed()
+	default:
+		// Of an ID of another epoch, there may be another event now, or none.
+		e, ok, err := h.read(ctx, subject, id.seq)
+		switch {
+		case err != nil:
+			return Event{}, err
+		case ok && e.sender() == c.user && e.time().Equal(u.Time):
+			return e, nil
+		case id.epoch != h.epoch:
+			return Event{}, nil
+		}
+		return Event{}, refuse(Conflict, "idempotency_key", "was used for %s, which has expired; use a new key", u.ID)
+	}
+}
+
+func errKeyUsed() error {
+	return refuse(Conflict, "idempotency_key", "was used with other arguments; use a new key for something new")
+}
+
+// settle ends a claim with the event that was stored. A nil claim is none.
+func (h *Hub) settle(ctx context.Context, c *claim, id string, at Time) {
+	if c == nil {
+		return
+	}
+	// What is stored is stored, also when its caller is gone by now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appliedWithin)
+	defer cancel()
+	h.keys.keep(ctx, c, id, at)
+	h.keys.end(c)
+}
+
+// run begins a claim once no other of the same key is running.
+func (k *keys) run(ctx context.Context, c *claim) error {
 	for {
-		c, isNew, err := k.take(id, payload)
-		if isNew || err != nil {
-			return c, 0, err
+		other, err := k.tryRun(c)
+		if other == nil || err != nil {
+			return err
+		}
+		if other.payload != c.payload {
+			return errKeyUsed()
 		}
 		select {
-		case <-c.done:
-			if c.seq != 0 {
-				return nil, c.seq, nil
-			} // it stored nothing: the key is free again
+		case <-other.done:
 		case <-ctx.Done():
-			return nil, 0, refuse(Conflict, "idempotency_key", "an earlier call with this key is still running")
+			return refuse(Conflict, "idempotency_key", "an earlier call with this key is still running")
 		}
 	}
 }
 
-// take makes a claim, or returns the one there is.
-func (k *keys) take(id keyID, payload [sha256.Size]byte) (c *claim, isNew bool, err error) {
+// tryRun begins a claim, or returns the one that is in its way.
+func (k *keys) tryRun(c *claim) (*claim, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for k.claims[id].expired() {
-		k.forgetLocked(id.user) // what is before it in the list is older still
+	if other := k.running[c.key]; other != nil {
+		return other, nil
 	}
-	if c := k.claims[id]; c != nil {
-		if c.payload != payload {
-			return nil, false, refuse(Conflict, "idempotency_key", "was used with another room, text or reply_to; use a new key for a new message")
-		}
-		return c, false, nil
+	if len(k.running) >= maxKeys {
+		return nil, refuse(Full, "idempotency_key", "too many calls with a key are running; try again")
 	}
-	if err := k.makeRoomLocked(id.user); err != nil {
-		return nil, false, err
-	}
-	c = &claim{id: id, payload: payload, done: make(chan struct{})}
-	k.claims[id] = c
-	return c, true, nil
+	k.running[c.key] = c
+	return nil, nil
 }
 
-func (c *claim) expired() bool {
-	if c == nil {
-		return false
-	}
-	select {
-	case <-c.done:
-		return time.Now().After(c.expires)
-	default:
-		return false
-	}
-}
-
-// makeRoomLocked forgets so much that one more key fits. A user with many keys
-// pushes out own ones first.
-func (k *keys) makeRoomLocked(user string) error {
-	if len(k.settled[user]) >= maxUserKeys {
-		k.forgetLocked(user)
-	}
-	if len(k.claims) < maxKeys {
-		return nil
-	}
-	oldest := ""
-	for u, list := range k.settled {
-		if oldest == "" || list[0].expires.Before(k.settled[oldest][0].expires) {
-			oldest = u
-		}
-	}
-	if oldest == "" {
-		return refuse(Full, "idempotency_key", "too many calls with a key are running; try again")
-	}
-	k.forgetLocked(oldest)
-	return nil
-}
-
-// forgetLocked forgets the oldest settled key of a user who has one.
-func (k *keys) forgetLocked(user string) {
-	list := k.settled[user]
-	delete(k.claims, list[0].id)
-	list[0] = nil
-	if k.settled[user] = list[1:]; len(list) == 1 {
-		delete(k.settled, user)
-	}
-}
-
-// settle ends a claim: with the sequence of the stored message, or with 0,
-// which makes the key free again. A nil claim is none.
-func (k *keys) settle(c *claim, seq uint64) {
+// end ends a claim; without settle, the key is free again. A nil claim is none.
+func (k *keys) end(c *claim) {
 	if c == nil {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c.seq, c.expires = seq, time.Now().Add(keyLife)
+	delete(k.running, c.key)
 	close(c.done)
-	if seq == 0 {
-		delete(k.claims, c.id)
+}
+
+// get returns what is kept of a key, empty if that is nothing or too old, and
+// its revision.
+func (k *keys) get(key string) (usedKey, uint64) {
+	value, revision := k.bucket.Get(key)
+	var u usedKey
+	if revision == 0 || json.Unmarshal(value, &u) != nil || u.Version != recordVersion || u.expired() {
+		return usedKey{}, revision
+	}
+	return u, revision
+}
+
+// keep remembers what a key was used for. When that fails the log's own memory
+// of IDs still holds for a while, so it is no error for the caller.
+func (k *keys) keep(ctx context.Context, c *claim, id string, at Time) {
+	k.makeRoom(ctx, c.user)
+	_, revision := k.bucket.Get(c.key)
+	value, err := json.Marshal(usedKey{recordVersion, c.payload, id, at.Time})
+	if err == nil {
+		_, err = k.bucket.Put(ctx, c.key, value, revision)
+	}
+	if err != nil {
+		k.logger.Warn("an idempotency key is not remembered", slog.Any("error", err))
+	}
+	k.note(c.key)
+}
+
+// note takes over what the bucket has of a key. Changes come by way of its
+// watch, and those of this node at once, too.
+func (k *keys) note(key string) {
+	user, _, _ := strings.Cut(key, "/")
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, revision := k.bucket.Get(key)
+	if k.newest[key] == revision {
 		return
 	}
-	k.settled[c.id.user] = append(k.settled[c.id.user], c)
+	list := k.used[user]
+	for i := range list {
+		if list[i].key == key {
+			list = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	if delete(k.newest, key); revision > 0 {
+		list = append(list, keptKey{key, revision})
+		k.newest[key] = revision
+	}
+	if k.used[user] = list; len(list) == 0 {
+		delete(k.used, user)
+	}
+}
+
+// makeRoom forgets so much that one more key of a user fits. A user with many
+// keys pushes out own ones first.
+func (k *keys) makeRoom(ctx context.Context, user string) {
+	for range maxKeys {
+		oldest, ok := k.surplus(user)
+		if !ok {
+			return
+		}
+		if _, err := k.bucket.Delete(ctx, oldest.key, oldest.revision); err != nil {
+			k.logger.Warn("an idempotency key is not forgotten", slog.Any("error", err))
+			return
+		}
+		k.note(oldest.key)
+	}
+}
+
+// surplus is the key to forget next: one that is too old, or too many.
+func (k *keys) surplus(user string) (keptKey, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if own := k.used[user]; len(own) > 0 {
+		u, _ := k.get(own[0].key)
+		if len(own) >= maxUserKeys || u.ID == "" {
+			return own[0], true
+		}
+	}
+	if len(k.newest) < maxKeys {
+		return keptKey{}, false
+	}
+	var oldest keptKey
+	for _, list := range k.used {
+		if oldest.key == "" || list[0].revision < oldest.revision {
+			oldest = list[0]
+		}
+	}
+	return oldest, true
+}
+
+// hash joins strings so that different ones differ.
+func hash(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d %s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

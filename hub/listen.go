@@ -1,6 +1,10 @@
 package hub
 
-import "context"
+import (
+	"context"
+	"slices"
+	"time"
+)
 
 // Bounds of what is taken at a time.
 const (
@@ -8,37 +12,44 @@ const (
 	replayLimit = 100   // records from the log
 )
 
-// Event is something that happened, as a listener gets it: exactly one of its
-// fields is set. What they point to is shared by all listeners and must not be
-// changed.
-type Event struct {
-	Message *Message
-	Partial *Partial
-}
-
 // ListenOptions choose what to listen to.
 type ListenOptions struct {
-	After string   // cursor to resume from; empty: from now on
-	Rooms []string // empty: every room the actor may see, those to come included
+	// After is the cursor to resume from; empty: from now on. It is of messages
+	// and notifications; everything else is live only.
+	After string
+	// Rooms are those to get messages, partial messages and typing of; empty:
+	// of every room the actor may see, those to come included. Notifications,
+	// presence and log lines are of no room and come whatever it says.
+	Rooms []string
+	// Types are what to get: message, partial-message, notification, log,
+	// presence, typing. Nil: all of them, log lines only with a LineLevel.
+	Types []string
+	// LineLevel is the lowest level of log lines to get; empty: info, if Types
+	// ask for log lines.
+	LineLevel LineLevel
 }
 
-// Listener is one actor's view of what happens: every message stored after its
-// start in a room that the actor may see, once, in order; and of messages on
-// their way the text so far. When the actor has lost a room, nothing of it is
-// given any more, whenever it was stored.
+// Listener is one actor's view of what happens: every message and notification
+// stored after its start that the actor may see, once, in order; of messages on
+// their way the text so far; log lines, who comes and goes, and who types. When
+// the actor has lost a room, nothing of it is given any more, whenever it was
+// stored.
 //
-// A listener that reads slowly misses no message, but steps of partial ones:
-// it is given the newest. It is for one goroutine, but Close may be called by
-// another.
+// A listener that reads slowly misses no message and no notification, but of
+// all else only the newest is kept for it. It is for one goroutine, but Close
+// may be called by another.
 type Listener struct {
 	hub   *Hub
 	actor Actor
 	rooms choice
+	level int // index of the lowest of lineLevels
 	tap   *tap
 
 	position uint64                  // everything up to here was given
 	step     uint64                  // partials up to here need not be looked at again
 	open     map[*Streaming]*Partial // the last one given of each stream of which no end was
+	line     uint64                  // the log line up to which all was given
+	hint     uint64                  // as step, of hints
 }
 
 // Listen begins to listen. The context bounds the start only; end by Close.
@@ -47,27 +58,60 @@ func (h *Hub) Listen(ctx context.Context, a Actor, o ListenOptions) (*Listener, 
 	if err != nil {
 		return nil, err
 	}
-	t := newTap(a.Name, true, o.After == "")
-	position, err := h.live.register(t)
+	wants, err := parseKinds(o.Types)
 	if err != nil {
 		return nil, err
 	}
-	if o.After != "" {
-		if position, err = h.seqOf(ctx, "after", o.After); err != nil {
-			h.live.unregister(t)
+	switch {
+	case o.LineLevel == "" && o.Types == nil:
+		wants &^= lines
+	case o.LineLevel == "":
+		o.LineLevel = LineInfo
+	}
+	if o.LineLevel != "" {
+		if err := checkLevel("log_level", o.LineLevel); err != nil {
 			return nil, err
 		}
 	}
-	return &Listener{hub: h, actor: a, rooms: rooms, tap: t, position: position, open: map[*Streaming]*Partial{}}, nil
+	l := &Listener{
+		hub: h, actor: a, rooms: rooms, level: slices.Index(lineLevels, o.LineLevel),
+		tap: newTap(a, wants, o.After == ""), open: map[*Streaming]*Partial{},
+	}
+	if err := h.live.registerListener(l); err != nil {
+		return nil, err
+	}
+	if o.After != "" {
+		if l.position, err = h.seqOf(ctx, "after", o.After); err != nil {
+			h.live.unregister(l.tap)
+			return nil, err
+		}
+	}
+	return l, nil
 }
+
+// registerListener registers a listener's tap and sets where it begins.
+func (l *live) registerListener(n *Listener) (err error) {
+	if n.position, err = l.register(n.tap); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n.line, n.hint = l.lines.head, l.hints.step
+	return nil
+}
+
+// Cursor is where a listener that replaces this one can go on: everything up to
+// there was given, or is not for the actor. Before the first Next it is where
+// the listening began.
+func (l *Listener) Cursor() string { return l.hub.id(l.position) }
 
 // Close ends the listening; a Next under way returns.
 func (l *Listener) Close() { l.hub.live.unregister(l.tap) }
 
 // Next waits until there is something and returns all that is there, up to a
-// bound; messages come before partials. It fails when ctx ends, when the
-// listener or the hub is closed, and with an [Error] of code [Reset] when the
-// log has expired what the listener has not had yet.
+// bound; what is stored comes before what is live only. It fails when ctx ends,
+// when the listener or the hub is closed, and with an [Error] of code [Reset]
+// when the log has expired what the listener has not had yet.
 func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 	for {
 		events, moved, err := l.poll(ctx)
@@ -91,48 +135,111 @@ func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 func (l *Listener) poll(ctx context.Context) (events []Event, moved bool, err error) {
 	before := l.position
 	entries, next, err := l.hub.take(ctx, l.tap, before)
-	if l.position = next; err != nil {
+	if err != nil {
 		return nil, false, err
 	}
-	moved = next > before
 	for _, e := range entries {
-		if l.wants(e.room) {
-			events = append(events, Event{Message: e.message})
+		if l.wantsEntry(e) {
+			events = append(events, e.event)
 		}
 	}
 	// Taken after the messages: a stream that still runs now has no final
 	// message among them, so no partial comes after its final.
-	for _, p := range l.partials() {
-		events = append(events, Event{Partial: p})
+	events = append(events, l.liveOnly()...)
+	if l.hub.ready() != nil && slices.ContainsFunc(events, l.hub.isPrivate) {
+		return nil, false, errUnavailable() // rights may have been lost unheard
 	}
-	return events, moved, nil
+	l.position = next
+	return events, next > before, nil
 }
 
-func (l *Listener) wants(r *room) bool { return l.rooms.has(r) && r.admits(l.actor.Name) }
+// isPrivate tells whether an event is of a room that not everybody may see.
+func (h *Hub) isPrivate(e Event) bool {
+	name := ""
+	switch {
+	case e.Message != nil:
+		name = e.Message.Room
+	case e.Partial != nil:
+		name = e.Partial.Room
+	case e.Typing != nil:
+		name = e.Typing.Room
+	default:
+		return false
+	}
+	r := h.rooms.get(name)
+	return r == nil || r.kind != Public
+}
 
-// partials returns the newest partial of every stream that has one the
-// listener was not given yet, and the last one of those that ended without a
-// message.
-func (l *Listener) partials() []*Partial {
+func (l *Listener) wantsEntry(e entry) bool {
+	if !e.isFor(l.actor.Name) {
+		return false
+	}
+	if e.event.Message == nil {
+		return l.tap.wants&notifications != 0
+	}
+	return l.tap.wants&messages != 0 && l.rooms.has(e.room)
+}
+
+func (l *Listener) wantsRoom(r *room) bool { return l.rooms.has(r) && r.admits(l.actor.Name) }
+
+// liveOnly returns what is not stored and was not given yet.
+func (l *Listener) liveOnly() []Event {
 	lv := l.hub.live
 	lv.mu.Lock()
 	defer lv.mu.Unlock()
-	var found []*Partial
+	var found []Event
+	if l.tap.wants&partials != 0 {
+		found = l.partialsLocked()
+	}
+	if l.tap.wants&lines != 0 {
+		for _, e := range entriesAfter(lv.lines.entries, l.line) {
+			if l.actor.Name != "" && slices.Index(lineLevels, e.event.Line.Level) >= l.level {
+				found = append(found, e.event)
+			}
+		}
+		l.line = lv.lines.head
+	}
+	if l.tap.wants&(presences|typings) != 0 {
+		for _, n := range lv.hints.since(l.hint) {
+			if l.wantsHint(n) {
+				found = append(found, n.event)
+			}
+		}
+		l.hint = lv.hints.step
+	}
+	return found
+}
+
+// wantsHint tells whether a hint is for the listener: of presence everything,
+// since everybody shares [General] with everybody, of typing what others do.
+func (l *Listener) wantsHint(n hint) bool {
+	if t := n.event.Typing; t != nil {
+		return l.tap.wants&typings != 0 && l.wantsRoom(n.room) && t.User != l.actor.Name && time.Since(t.Time.Time) < typingFor
+	}
+	return l.tap.wants&presences != 0 && l.actor.Name != ""
+}
+
+// partialsLocked returns the newest partial of every stream that has one the
+// listener was not given yet, and the last one of those that ended without a
+// message.
+func (l *Listener) partialsLocked() []Event {
+	var found []Event
 	for s := range l.open {
 		if s.state == running {
 			continue
 		}
-		if s.state == cancelled && l.wants(s.room) {
-			found = append(found, s.newest)
+		if s.state == cancelled && l.wantsRoom(s.room) {
+			found = append(found, Event{Partial: s.newest, frames: s.frames})
 		}
 		delete(l.open, s)
 	}
 	if l.tap.renewed { // a stream that was passed over may be for the listener now
 		l.tap.renewed, l.step = false, 0
 	}
+	lv := l.hub.live
 	for _, s := range lv.shownSinceLocked(l.step) {
-		if l.wants(s.room) && l.open[s] != s.newest {
-			found = append(found, s.newest)
+		if l.wantsRoom(s.room) && l.open[s] != s.newest {
+			found = append(found, Event{Partial: s.newest, frames: s.frames})
 			l.open[s] = s.newest
 		}
 	}
@@ -160,25 +267,34 @@ func (h *Hub) take(ctx context.Context, t *tap, position uint64) (entries []entr
 func (h *Hub) replay(ctx context.Context, after, upTo uint64) (window, error) {
 	state, err := h.log.State(ctx)
 	if err != nil {
-		return window{}, err
+		return window{}, storeError(err)
 	}
 	if after > 0 && after+1 < state.First {
 		return window{}, h.reset("after", h.id(after), "has expired", state)
 	}
 	records, err := h.log.Read(ctx, Range{After: after, Before: upTo + 1, Limit: replayLimit})
 	if err != nil {
-		return window{}, err
+		return window{}, storeError(err)
 	}
 	w := window{base: after, head: upTo}
 	if len(records) == replayLimit {
 		w.head = records[replayLimit-1].Seq
 	}
 	for _, rec := range records {
-		e := entry{seq: rec.Seq}
-		if m, err := h.decode(rec); err == nil { // if not, it was logged when it came
-			e.room, e.message = h.rooms.get(rec.Room), &m
-		}
-		w.entries = append(w.entries, e)
+		w.entries = append(w.entries, h.entry(rec))
 	}
 	return w, nil
+}
+
+// entry is a record as listeners need it. One that is unreadable is for nobody;
+// that was logged when it came.
+func (h *Hub) entry(rec Record) entry {
+	e := entry{seq: rec.Seq}
+	if event, err := h.decode(rec); err == nil {
+		e.event, e.bytes = event, len(rec.Data)
+	}
+	if m := e.event.Message; m != nil {
+		e.room = h.rooms.get(m.Room)
+	}
+	return e
 }

@@ -31,14 +31,23 @@ type live struct {
 	streamsOf   map[string]int        // how many of them are a user's, at most maxUserStreams
 	shown       list.List             // those that have a partial, least recently shown first
 	partialStep uint64                // counts the partials that were shown
+
+	lines  ring   // the newest log lines
+	people people // who is here
+	hints  hints  // comings and goings, and who types
+
+	soon   map[*room]kinds // what to wake for at the next tick; of nil: whoever there is
+	tick   *time.Timer     // that tick; nil when soon is empty
+	tickAt time.Time       // when it last was
 }
 
 // tap is the registration of one listener or wait.
 type tap struct {
-	user     string
-	partials bool          // wants partial messages, too
-	wake     chan struct{} // holds a token when there may be something new
-	done     chan struct{} // closed when the tap is gone
+	user  string
+	via   string
+	wants kinds
+	wake  chan struct{} // holds a token when there may be something new
+	done  chan struct{} // closed when the tap is gone
 
 	// The rest is guarded by live.mu.
 
@@ -51,8 +60,11 @@ type tap struct {
 	renewed  bool // the user's rights have changed since partials were taken
 }
 
-func newTap(user string, partials, caughtUp bool) *tap {
-	return &tap{user: user, partials: partials, caughtUp: caughtUp, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newTap(a Actor, wants kinds, caughtUp bool) *tap {
+	return &tap{
+		user: a.Name, via: a.Via, wants: wants, caughtUp: caughtUp,
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
 }
 
 func newLive() *live {
@@ -62,6 +74,10 @@ func newLive() *live {
 		taps:      map[string]map[*tap]struct{}{},
 		streams:   map[string]*Streaming{},
 		streamsOf: map[string]int{},
+		lines:     ring{max: linesBytes},
+		people:    people{},
+		hints:     hints{byKey: map[string]*list.Element{}},
+		soon:      map[*room]kinds{},
 	}
 }
 
@@ -101,20 +117,35 @@ func (l *live) look(t *tap, position uint64) (uint64, window) {
 func (l *live) append(e entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e.message != nil {
-		if s := l.streams[e.message.StreamID]; s != nil {
+	if m := e.event.Message; m != nil {
+		if s := l.streams[m.StreamID]; s != nil {
 			s.endLocked(stored)
 		}
 	}
 	l.ring.add(e)
 	close(l.moved)
 	l.moved = make(chan struct{})
-	l.wakeLocked(e.room, func(t *tap) bool {
+	wake := func(t *tap) {
 		if t.first == 0 {
 			t.first = e.seq
 		}
-		return true
-	})
+		signal(t.wake)
+	}
+	switch n := e.event.Notification; {
+	case n == nil:
+		l.eachLocked(e.room, wake)
+	case n.To == "":
+		l.everyLocked(wake)
+	default:
+		for t := range l.taps[n.To] {
+			wake(t)
+		}
+		if n.Sender.Name != n.To {
+			for t := range l.taps[n.Sender.Name] {
+				wake(t)
+			}
+		}
+	}
 }
 
 // await waits until the entry with this sequence is before listeners, but not
@@ -154,6 +185,7 @@ func (l *live) register(t *tap) (uint64, error) {
 	}
 	l.taps[t.user][t] = struct{}{}
 	l.tapCount++
+	l.arriveLocked(t.user, t.via)
 	return l.ring.head, nil
 }
 
@@ -171,6 +203,7 @@ func (l *live) unregisterLocked(t *tap) {
 	}
 	if delete(of, t); len(of) == 0 {
 		delete(l.taps, t.user)
+		l.leaveLocked(t.user)
 	}
 	l.tapCount--
 	close(t.done)
@@ -188,27 +221,65 @@ func (l *live) rightsChanged(users ...string) {
 	}
 }
 
-// wakeLocked wakes those taps of all who may see a room for which wanted holds.
-// The cost grows with them, not with all taps.
-func (l *live) wakeLocked(r *room, wanted func(*tap) bool) {
-	wake := func(of map[*tap]struct{}) {
-		for t := range of {
-			if wanted(t) {
-				signal(t.wake)
-			}
-		}
-	}
+// eachLocked calls fn with the taps of all who may see a room. The cost grows
+// with them, not with all taps.
+func (l *live) eachLocked(r *room, fn func(*tap)) {
 	switch {
 	case r == nil:
 	case r.kind == Public:
-		for _, of := range l.taps {
-			wake(of)
-		}
+		l.everyLocked(fn)
 	default:
 		for _, user := range r.members() {
-			wake(l.taps[user])
+			for t := range l.taps[user] {
+				fn(t)
+			}
 		}
 	}
+}
+
+func (l *live) everyLocked(fn func(*tap)) {
+	for _, of := range l.taps {
+		for t := range of {
+			fn(t)
+		}
+	}
+}
+
+// wakeSoonLocked wakes those who may see a room (nil: all), and want one of the
+// kinds, at the next tick of all that is live only. So that however many
+// messages are on their way, listeners are not woken for them more often than
+// for one.
+func (l *live) wakeSoonLocked(r *room, k kinds) {
+	l.soon[r] |= k
+	if l.tick != nil {
+		return
+	}
+	if wait := time.Until(l.tickAt.Add(partialEvery)); wait > 0 {
+		l.tick = time.AfterFunc(wait, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.tickLocked()
+		})
+		return
+	}
+	l.tickLocked()
+}
+
+func (l *live) tickLocked() {
+	l.tick, l.tickAt = nil, time.Now()
+	for r, k := range l.soon {
+		wake := func(t *tap) {
+			if t.wants&k != 0 {
+				signal(t.wake)
+			}
+		}
+		if r == nil {
+			l.everyLocked(wake)
+		} else {
+			l.eachLocked(r, wake)
+		}
+	}
+	clear(l.soon)
 }
 
 func (l *live) isClosed() bool {
@@ -229,6 +300,10 @@ func (l *live) close() {
 		for t := range of {
 			l.unregisterLocked(t)
 		}
+	}
+	l.people.clear()
+	if l.tick != nil {
+		l.tick.Stop()
 	}
 	close(l.moved)
 	l.moved = make(chan struct{})

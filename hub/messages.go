@@ -1,11 +1,6 @@
 package hub
 
-import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-)
+import "context"
 
 // Sender is the author of a message as others see it.
 type Sender struct {
@@ -53,23 +48,22 @@ func (h *Hub) Send(ctx context.Context, a Actor, d Draft) (m Message, duplicate 
 	if err != nil {
 		return Message{}, false, err
 	}
-	claim, first, err := h.claim(ctx, a, d, r)
+	claim, first, err := h.claimMessage(ctx, a, d, r)
 	if err != nil {
 		return Message{}, false, err
 	}
 	if first != nil {
 		return *first, true, nil
 	}
-	m, seq, err := h.store(ctx, r, body{Sender: sender(a), Message: d.Text, ReplyTo: d.ReplyTo})
-	h.keys.settle(claim, seq)
+	m, err = h.store(ctx, r, messageRecord{Sender: sender(a), Message: d.Text, ReplyTo: d.ReplyTo}, claim)
 	return m, false, err
 }
 
 // admit decides whether the actor may send a draft, its text aside, and to
 // which room.
 func (h *Hub) admit(ctx context.Context, a Actor, d Draft) (*room, error) {
-	if h.live.isClosed() {
-		return nil, errClosed()
+	if err := h.writable(); err != nil {
+		return nil, err
 	}
 	r, err := h.find(a, d.Target)
 	if err != nil {
@@ -78,7 +72,7 @@ func (h *Hub) admit(ctx context.Context, a Actor, d Draft) (*room, error) {
 	if d.ReplyTo != "" {
 		c, ok := parseCursor(d.ReplyTo)
 		if ok = ok && c.epoch == h.epoch; ok {
-			_, ok, err = h.message(ctx, r.name, c.seq)
+			_, ok, err = h.read(ctx, roomSubject+r.name, c.seq)
 		}
 		if err != nil {
 			return nil, err
@@ -87,70 +81,36 @@ func (h *Hub) admit(ctx context.Context, a Actor, d Draft) (*room, error) {
 			return nil, refuse(NotFound, "reply_to", "there is no message %s in room %s", quote(d.ReplyTo), r.name)
 		}
 	}
-	return r, checkKey(d.Key)
+	return r, checkKey("idempotency_key", d.Key)
 }
 
 func sender(a Actor) Sender { return Sender{Name: a.Name, Via: cleanVia(a.Via)} }
 
-// body is the part of a message that the log keeps as data.
-type body struct {
-	Type     string `json:"type"`
-	Sender   Sender `json:"sender"`
-	Message  string `json:"message"`
-	ReplyTo  string `json:"reply_to,omitempty"`
-	StreamID string `json:"stream_id,omitempty"`
-}
-
-// store appends a message to the log and returns it, with its sequence, once
-// listeners can have it. On an error the sequence is 0.
-func (h *Hub) store(ctx context.Context, r *room, b body) (Message, uint64, error) {
-	b.Type = typeMessage
-	data, err := json.Marshal(b)
+// store appends a message to the log and returns it once listeners can have it.
+// It ends the claim.
+func (h *Hub) store(ctx context.Context, r *room, m messageRecord, c *claim) (Message, error) {
+	m.envelope = envelope{recordVersion, typeMessage}
+	m.Rights = h.rooms.revision(r)
+	e, err := h.append(ctx, roomSubject+r.name, m, 0, c)
 	if err != nil {
-		return Message{}, 0, fmt.Errorf("encode a message: %w", err)
+		return Message{}, err
 	}
-	rec, err := h.log.Append(ctx, r.name, data)
-	if err != nil {
-		return Message{}, 0, err
+	got := e.Message // with a key, it may be that of an earlier call
+	if got == nil || got.Room != r.name || got.Message != m.Message || got.ReplyTo != m.ReplyTo {
+		return Message{}, errKeyUsed()
 	}
-	h.live.await(ctx, rec.Seq)
-	return h.compose(rec, b), rec.Seq, nil
+	return *got, nil
 }
 
-// message reads one message of a room.
-func (h *Hub) message(ctx context.Context, room string, seq uint64) (m Message, ok bool, err error) {
-	if seq == 0 {
-		return Message{}, false, nil
-	}
-	records, err := h.log.Read(ctx, Range{Rooms: []string{room}, After: seq - 1, Before: seq + 1, Limit: 1})
-	if err != nil || len(records) == 0 {
-		return Message{}, false, err
-	}
-	m, err = h.decode(records[0])
-	return m, err == nil, err
-}
-
-// decode reads a record. Its errors do not quote the record.
-func (h *Hub) decode(r Record) (Message, error) {
-	var b body
-	if err := json.Unmarshal(r.Data, &b); err != nil {
-		return Message{}, errors.New("it is not JSON")
-	}
-	if b.Type != typeMessage {
-		return Message{}, errors.New("it is not a message")
-	}
-	return h.compose(r, b), nil
-}
-
-func (h *Hub) compose(r Record, b body) Message {
-	return Message{
+func (h *Hub) composeMessage(r Record, room string, m messageRecord) *Message {
+	return &Message{
 		ID:       h.id(r.Seq),
-		Type:     b.Type,
-		Room:     r.Room,
-		Sender:   b.Sender,
-		Message:  b.Message,
+		Type:     m.Type,
+		Room:     room,
+		Sender:   m.Sender,
+		Message:  m.Message,
 		Time:     timeOf(r.Time),
-		ReplyTo:  b.ReplyTo,
-		StreamID: b.StreamID,
+		ReplyTo:  m.ReplyTo,
+		StreamID: m.StreamID,
 	}
 }

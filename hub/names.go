@@ -8,11 +8,13 @@ import (
 
 // Bounds of what a caller may give, in bytes.
 const (
-	MaxText  = 65_536 // of a message
-	maxName  = 64     // of a room or a user
-	maxTopic = 256
-	maxKey   = 128 // of an idempotency key
-	maxVia   = 64  // of a client's name; a longer one is cut
+	MaxText   = 65_536 // of a message
+	MaxNotice = 8_192  // of the text of a notification or a log line
+	maxName   = 64     // of a room or a user
+	maxTopic  = 256    // of a room, and of a notification's title
+	maxLogger = 64
+	maxKey    = 128 // of an idempotency key, and of a notification's
+	maxVia    = 64  // of a client's name; a longer one is cut
 )
 
 // directPrefix begins the name of every direct room and of no other.
@@ -53,12 +55,15 @@ func checkRoomName(arg, s string) error {
 }
 
 // checkText accepts the text of a message.
-func checkText(s string) error {
+func checkText(s string) error { return checkTextOf(s, MaxText) }
+
+// checkTextOf accepts a text of at most so many bytes.
+func checkTextOf(s string, most int) error {
 	switch {
 	case s == "":
-		return refuse(Invalid, "message", "is empty; give 1 to %d bytes", MaxText)
-	case len(s) > MaxText:
-		return refuse(Invalid, "message", "is %d bytes long; at most %d are allowed", len(s), MaxText)
+		return refuse(Invalid, "message", "is empty; give 1 to %d bytes", most)
+	case len(s) > most:
+		return refuse(Invalid, "message", "is %d bytes long; at most %d are allowed", len(s), most)
 	case !utf8.ValidString(s):
 		return refuse(Invalid, "message", "is not valid UTF-8")
 	case strings.ContainsRune(s, 0):
@@ -67,19 +72,19 @@ func checkText(s string) error {
 	return nil
 }
 
-// checkTopic accepts the topic of a room, or none.
-func checkTopic(s string) error {
-	if len(s) > maxTopic || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		return refuse(Invalid, "topic", "give at most %d bytes of UTF-8, on one line, without control characters", maxTopic)
+// checkLine accepts a short text on one line, or none: a topic, a title.
+func checkLine(arg, s string, most int) error {
+	if len(s) > most || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return refuse(Invalid, arg, "give at most %d bytes of UTF-8, on one line, without control characters", most)
 	}
 	return nil
 }
 
-// checkKey accepts an idempotency key, or none.
-func checkKey(s string) error {
+// checkKey accepts an idempotency key or that of a notification, or none.
+func checkKey(arg, s string) error {
 	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
 	if len(s) > maxKey || strings.ContainsFunc(s, unprintable) {
-		return refuse(Invalid, "idempotency_key", "give 1 to %d printable ASCII characters", maxKey)
+		return refuse(Invalid, arg, "give 1 to %d printable ASCII characters", maxKey)
 	}
 	return nil
 }

@@ -2,24 +2,15 @@ package hub
 
 import "slices"
 
-// ringBytes bounds what the ring of recent entries holds.
-const ringBytes = 8 << 20
-
-// entry is a record of the log as listeners need it.
-type entry struct {
-	seq     uint64
-	room    *room    // nil: nobody may see it
-	message *Message // shared, never changed; nil when room is
-}
-
-// size is about what an entry takes in memory, in bytes.
-func (e entry) size() int {
-	const fixed = 256
-	if e.message == nil {
-		return fixed
-	}
-	return fixed + len(e.message.Message)
-}
+// Bounds of what the rings hold. There is one of all rooms, not one of each:
+// what a listener has not had yet is then one position, and nothing has to be
+// brought into order again. It serves any number of listeners that keep up,
+// since an entry and its encoding are shared; one that is more than the ring
+// behind reads the log.
+const (
+	ringBytes  = 16 << 20 // of recent messages and notifications
+	linesBytes = 1 << 20  // of recent log lines
+)
 
 // ring holds the newest entries: all there are after base, up to head.
 type ring struct {

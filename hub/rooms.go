@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -70,6 +71,9 @@ func (h *Hub) find(a Actor, t Target) (*room, error) {
 	case t.To == a.Name:
 		return nil, refuse(Invalid, "to", "is yourself; a direct room is with somebody else")
 	}
+	if err := h.answerable(directName(a.Name, t.To)); err != nil {
+		return nil, err
+	}
 	if r := h.visible(a, directName(a.Name, t.To)); r != nil {
 		return r, nil
 	}
@@ -81,10 +85,22 @@ func (h *Hub) findRoom(a Actor, arg, name string) (*room, error) {
 	if err := checkRoomName(arg, name); err != nil {
 		return nil, err
 	}
+	if err := h.answerable(name); err != nil {
+		return nil, err
+	}
 	if r := h.visible(a, name); r != nil {
 		return r, nil
 	}
 	return nil, noSuchRoom(arg, name)
+}
+
+// answerable fails while the storage is not heard, but for public rooms: who
+// is a member of another one may have changed. It is the same whoever asks.
+func (h *Hub) answerable(name string) error {
+	if r := h.rooms.get(name); r != nil && r.kind == Public || h.ready() == nil {
+		return nil
+	}
+	return errUnavailable()
 }
 
 func noSuchRoom(arg, name string) error {
@@ -141,19 +157,81 @@ func (h *Hub) describe(r *room) Room {
 // creator is the first member of a private room, and every member may invite.
 // A topic replaces the old one when a member of a private room gives it, or
 // the creator of a public one; otherwise the old one stays.
-func (h *Hub) OpenRoom(_ context.Context, a Actor, spec RoomSpec) (room Room, created bool, err error) {
+func (h *Hub) OpenRoom(ctx context.Context, a Actor, spec RoomSpec) (room Room, created bool, err error) {
+	if err := h.writable(); err != nil {
+		return Room{}, false, err
+	}
 	if err := h.checkSpec(spec); err != nil {
 		return Room{}, false, err
 	}
-	r, outcome, err := h.rooms.open(a.Name, spec)
+	r, created, err := h.rooms.change(ctx, spec.Name, openFor(h.rooms, a.Name, spec), h.applyRoom)
 	if err != nil {
 		return Room{}, false, err
 	}
-	if outcome != opened {
-		h.live.rightsChanged(r.members()...)
-		h.changes.tell(Change{Room: r.name, New: true})
+	return h.describe(r), created, nil
+}
+
+func openFor(d *directory, user string, spec RoomSpec) func(*room) (*roomRecord, error) {
+	return func(r *room) (*roomRecord, error) { return d.open(r, user, spec) }
+}
+
+// AdminRooms returns all rooms, by name. It is for the server's own command
+// line, which asks for no actor.
+func (h *Hub) AdminRooms() []Room {
+	var rooms []Room
+	for _, name := range h.rooms.names() {
+		rooms = append(rooms, h.describe(h.rooms.get(name)))
 	}
-	return h.describe(r), outcome == made, nil
+	slices.SortFunc(rooms, func(x, y Room) int { return strings.Compare(x.Name, y.Name) })
+	return rooms
+}
+
+// RemoveMember takes a user's rights to a private room away. From its return on
+// the user is given nothing of it, and waits for it have ended. It is for the
+// server's own command line, which asks for no actor.
+func (h *Hub) RemoveMember(ctx context.Context, room, user string) error {
+	if err := h.writable(); err != nil {
+		return err
+	}
+	_, _, err := h.rooms.change(ctx, room, without(room, user), h.applyRoom)
+	return err
+}
+
+// without decides what a room is without a member.
+func without(name, user string) func(*room) (*roomRecord, error) {
+	return func(r *room) (*roomRecord, error) {
+		switch {
+		case r == nil:
+			return nil, refuse(NotFound, "room", "there is no room %s", quote(name))
+		case r.kind != Private:
+			return nil, refuse(Invalid, "room", "%s is %s; only a private room has members to remove", quote(name), r.kind)
+		case !r.admits(user):
+			return nil, refuse(NotFound, "user", "%s is not a member of room %s", quote(user), quote(name))
+		}
+		left := slices.DeleteFunc(slices.Clone(r.members()), func(m string) bool { return m == user })
+		return &roomRecord{Kind: Private, Creator: r.creator, Topic: r.topic, Members: left}, nil
+	}
+}
+
+// applyRoom takes over what the bucket has of a room now, and lets everybody
+// know.
+func (h *Hub) applyRoom(name string) {
+	if value, revision := h.rooms.bucket.Get(name); revision > 0 {
+		h.roomChanged(name, value, revision)
+	}
+}
+
+// roomChanged is told of every change in the bucket.
+func (h *Hub) roomChanged(name string, value []byte, revision uint64) {
+	affected, changed, err := h.rooms.apply(name, value, revision)
+	if err != nil {
+		h.logger.Error("a room is not taken over", slog.Any("error", err))
+		return
+	}
+	if changed {
+		h.live.rightsChanged(affected...)
+		h.changes.tell(Change{Room: name, New: true})
+	}
 }
 
 // checkSpec checks what does not depend on the rooms there are, so that its
@@ -162,7 +240,7 @@ func (h *Hub) checkSpec(spec RoomSpec) error {
 	if !validName(spec.Name) {
 		return refuse(Invalid, "room", "%s cannot be opened: give %s (a direct room needs no opening)", quote(spec.Name), nameRule)
 	}
-	if err := checkTopic(spec.Topic); err != nil {
+	if err := checkLine("topic", spec.Topic, maxTopic); err != nil {
 		return err
 	}
 	if len(spec.Invite) > maxInvites {

@@ -64,6 +64,7 @@ type Streaming struct {
 	progress  int
 
 	newest  *Partial      // nil before the first
+	frames  *frames       // of newest
 	step    uint64        // of live.partialStep, when newest was shown
 	element *list.Element // in live.shown, nil before the first
 	bytes   int           // of all partials shown
@@ -89,13 +90,13 @@ func (h *Hub) Stream(ctx context.Context, a Actor, d Draft) (s *Streaming, dupli
 	if err != nil {
 		return nil, nil, err
 	}
-	claim, first, err := h.claim(ctx, a, d, r)
+	claim, first, err := h.claimMessage(ctx, a, d, r)
 	if err != nil || first != nil {
 		return nil, first, err
 	}
 	s = &Streaming{hub: h, id: rand.Text(), actor: a, draft: d, sender: sender(a), room: r, claim: claim}
 	if err := h.live.begin(s); err != nil {
-		h.keys.settle(claim, 0)
+		h.keys.end(claim)
 		return nil, nil, err
 	}
 	return s, nil, nil
@@ -183,12 +184,12 @@ func (s *Streaming) textSoFarLocked() string {
 	return text
 }
 
-// publishLocked wakes all who may see a partial, after it got what all
+// publishLocked shows a partial to all who may see it, after it got what all
 // partials of the stream share.
 func (s *Streaming) publishLocked(p *Partial) {
 	l := s.hub.live
 	p.StreamID, p.Room, p.Sender, p.Progress = s.id, s.room.name, s.sender, s.progress
-	s.newest = p
+	s.newest, s.frames = p, &frames{}
 	l.partialStep++
 	s.step = l.partialStep
 	if s.element == nil {
@@ -196,7 +197,7 @@ func (s *Streaming) publishLocked(p *Partial) {
 	} else {
 		l.shown.MoveToBack(s.element)
 	}
-	l.wakeLocked(s.room, func(t *tap) bool { return t.partials })
+	l.wakeSoonLocked(s.room, partials)
 }
 
 // shownSinceLocked returns the running streams whose newest partial is newer
@@ -226,8 +227,7 @@ func (s *Streaming) Finish(ctx context.Context) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m, seq, err := s.store(ctx, text)
-	s.hub.keys.settle(s.claim, seq)
+	m, err := s.store(ctx, text)
 	if err != nil {
 		s.end(cancelled)
 		return Message{}, err
@@ -252,16 +252,22 @@ func (s *Streaming) close() (string, error) {
 	return s.text.String(), nil
 }
 
-// store is Send's last step. Who may send is asked again, for time has passed.
-func (s *Streaming) store(ctx context.Context, text string) (Message, uint64, error) {
-	if err := checkText(text); err != nil {
-		return Message{}, 0, err
+// store is Send's last step, which ends the claim. Who may send is asked again,
+// for time has passed.
+func (s *Streaming) store(ctx context.Context, text string) (Message, error) {
+	err := checkText(text)
+	if err == nil {
+		err = s.hub.writable()
 	}
-	r, err := s.hub.find(s.actor, s.draft.Target)
+	var r *room
+	if err == nil {
+		r, err = s.hub.find(s.actor, s.draft.Target)
+	}
 	if err != nil {
-		return Message{}, 0, err
+		s.hub.keys.end(s.claim)
+		return Message{}, err
 	}
-	return s.hub.store(ctx, r, body{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id})
+	return s.hub.store(ctx, r, messageRecord{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id}, s.claim)
 }
 
 // Cancel ends the stream with a last partial that says so; nothing is stored.
@@ -301,7 +307,7 @@ func (s *Streaming) endLocked(state streamState) {
 	}
 	s.stopTimersLocked()
 	if !s.finishing {
-		s.hub.keys.settle(s.claim, 0)
+		s.hub.keys.end(s.claim)
 	}
 	if state == cancelled && s.newest != nil {
 		text := s.textSoFarLocked()

@@ -32,7 +32,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	defer cancel()
 	defer context.AfterFunc(h.waits, cancel)()
 	// Registered first, so that what comes while the log is read is not missed.
-	t := newTap(a.Name, false, q.After == "")
+	t := newTap(a, messages, q.After == "")
 	position, err := h.live.register(t)
 	if err != nil {
 		return Page{}, err
@@ -52,7 +52,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 			return Page{}, err
 		}
 		wanted := func(e entry) bool {
-			return rooms.has(e.room) && e.room.admits(a.Name) && (!q.MentionsOnly || mentions(e, a.Name))
+			return e.event.Message != nil && e.isFor(a.Name) && rooms.has(e.room) && (!q.MentionsOnly || mentions(e, a.Name))
 		}
 		var page Page
 		page, position, err = h.scan(ctx, t, wanted, position, limit)
@@ -87,7 +87,7 @@ func (h *Hub) scan(ctx context.Context, t *tap, wanted func(entry) bool, positio
 			if len(found) == limit {
 				return Page{Messages: found, Next: found[limit-1].ID, More: true}, position, nil
 			}
-			found = append(found, *e.message)
+			found = append(found, *e.event.Message)
 		}
 		if next == position || ctx.Err() != nil {
 			more := next > position && next < h.live.position()

@@ -24,6 +24,8 @@ type everybody struct{}
 
 func (everybody) Exists(name string) bool { return name != "nobody" }
 
+func (everybody) Names() []string { return []string{"alice", "bob", "carol"} }
+
 type actorKey struct{}
 
 func actorOf(ctx context.Context) hub.Actor {

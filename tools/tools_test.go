@@ -30,6 +30,8 @@ type everybody struct{}
 
 func (everybody) Exists(name string) bool { return name != "nobody" }
 
+func (everybody) Names() []string { return []string{"alice", "bob", "carol"} }
+
 func newHub(t *testing.T) *hub.Hub {
 	t.Helper()
 	h, err := hub.New(t.Context(), hub.Options{Log: hub.NewMemoryLog(64 << 20), Users: everybody{}, Logger: slog.New(slog.DiscardHandler)})

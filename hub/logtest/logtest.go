@@ -63,8 +63,8 @@ func testOrder(t *testing.T, log hub.Log) {
 	for i := range 50 {
 		data := fmt.Sprintf("data %d", i)
 		r := add(t, log, fmt.Sprintf("room%d", i%3), data)
-		if string(r.Data) != data || r.Room != fmt.Sprintf("room%d", i%3) {
-			t.Fatalf("Append returned %q in %s", r.Data, r.Room)
+		if string(r.Data) != data || r.Subject != fmt.Sprintf("room%d", i%3) {
+			t.Fatalf("Append returned %q in %s", r.Data, r.Subject)
 		}
 		if i > 0 && r.Seq <= appended[i-1].Seq {
 			t.Fatalf("sequence %d after %d", r.Seq, appended[i-1].Seq)
@@ -95,7 +95,7 @@ func testRead(t *testing.T, log hub.Log) {
 		t.Helper()
 		var want []hub.Record
 		for _, rec := range all {
-			if rec.Seq > r.After && (r.Before == 0 || rec.Seq < r.Before) && (r.Rooms == nil || slices.Contains(r.Rooms, rec.Room)) {
+			if rec.Seq > r.After && (r.Before == 0 || rec.Seq < r.Before) && (r.Subjects == nil || slices.Contains(r.Subjects, rec.Subject)) {
 				want = append(want, rec)
 			}
 		}
@@ -113,7 +113,7 @@ func testRead(t *testing.T, log hub.Log) {
 			for _, after := range seqs {
 				for _, before := range seqs {
 					for _, limit := range []int{1, 3, 1000} {
-						check(hub.Range{Rooms: names, After: after, Before: before, Limit: limit, Latest: latest})
+						check(hub.Range{Subjects: names, After: after, Before: before, Limit: limit, Latest: latest})
 					}
 				}
 			}
@@ -123,7 +123,7 @@ func testRead(t *testing.T, log hub.Log) {
 
 func testCopies(t *testing.T, log hub.Log) {
 	data := []byte("as it was")
-	if _, err := log.Append(t.Context(), "room", data); err != nil {
+	if _, err := log.Append(t.Context(), hub.Entry{Subject: "room", Data: data}); err != nil {
 		t.Fatal(err)
 	}
 	copy(data, "changed!!")
@@ -131,12 +131,12 @@ func testCopies(t *testing.T, log hub.Log) {
 		t.Errorf("the log changed with the slice it was given: %v", got)
 	}
 	for _, odd := range [][]byte{nil, {}, {0}, {0xff, '\r', '\n', 0}, bytes.Repeat([]byte{'x'}, 400_000)} {
-		want, err := log.Append(t.Context(), "dm/alice/bob", odd)
+		want, err := log.Append(t.Context(), hub.Entry{Subject: "dm/alice/bob", Data: odd})
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := read(t, log, hub.Range{After: want.Seq - 1, Limit: 1})
-		if len(got) != 1 || !bytes.Equal(got[0].Data, odd) || got[0].Room != "dm/alice/bob" {
+		if len(got) != 1 || !bytes.Equal(got[0].Data, odd) || got[0].Subject != "dm/alice/bob" {
 			t.Errorf("data of %d bytes came back different", len(odd))
 		}
 	}
@@ -146,7 +146,7 @@ func testFull(t *testing.T, log hub.Log) {
 	data := bytes.Repeat([]byte{'x'}, 64<<10)
 	var stored []hub.Record
 	for {
-		r, err := log.Append(t.Context(), "room", data)
+		r, err := log.Append(t.Context(), hub.Entry{Subject: "room", Data: data})
 		var full *hub.Error
 		if errors.As(err, &full) && full.Code == hub.Full {
 			break
@@ -170,7 +170,7 @@ func testFull(t *testing.T, log hub.Log) {
 func testCancelled(t *testing.T, log hub.Log) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := log.Append(ctx, "room", []byte("x")); !errors.Is(err, context.Canceled) {
+	if _, err := log.Append(ctx, hub.Entry{Subject: "room", Data: []byte("x")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Append with a cancelled context: %v", err)
 	}
 	if _, err := log.Read(ctx, hub.Range{Limit: 1}); !errors.Is(err, context.Canceled) {
@@ -205,7 +205,7 @@ func testFollowWhileAppending(t *testing.T, log hub.Log) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if _, err := log.Append(t.Context(), fmt.Sprintf("room%d", w), fmt.Append(nil, i)); err != nil {
+				if _, err := log.Append(t.Context(), hub.Entry{Subject: fmt.Sprintf("room%d", w), Data: fmt.Append(nil, i)}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -233,7 +233,7 @@ func testFollowWhileAppending(t *testing.T, log hub.Log) {
 		same(t, fmt.Sprintf("follower %d", i), got, all[at:])
 	}
 	for w := range writers {
-		for i, r := range read(t, log, hub.Range{Rooms: []string{fmt.Sprintf("room%d", w)}, Limit: each}) {
+		for i, r := range read(t, log, hub.Range{Subjects: []string{fmt.Sprintf("room%d", w)}, Limit: each}) {
 			if string(r.Data) != fmt.Sprint(i) {
 				t.Fatalf("record %d of writer %d is %q", i, w, r.Data)
 			}
@@ -255,7 +255,7 @@ func testFollowerUsesLog(t *testing.T, log hub.Log) {
 			err = fmt.Errorf("record %d is not there to be read", r.Seq)
 		}
 		if err == nil {
-			_, err = log.Append(t.Context(), r.Room, []byte("answer"))
+			_, err = log.Append(t.Context(), hub.Entry{Subject: r.Subject, Data: []byte("answer")})
 		}
 		got <- err
 	})
@@ -355,7 +355,7 @@ func (f *follower) await(t *testing.T, enough func([]hub.Record) bool) []hub.Rec
 
 func add(t *testing.T, log hub.Log, room, data string) hub.Record {
 	t.Helper()
-	r, err := log.Append(t.Context(), room, []byte(data))
+	r, err := log.Append(t.Context(), hub.Entry{Subject: room, Data: []byte(data)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +383,7 @@ func state(t *testing.T, log hub.Log) hub.State {
 func same(t *testing.T, what string, got, want []hub.Record) {
 	t.Helper()
 	equal := func(a, b hub.Record) bool {
-		return a.Seq == b.Seq && a.Time.Equal(b.Time) && a.Room == b.Room && bytes.Equal(a.Data, b.Data)
+		return a.Seq == b.Seq && a.Time.Equal(b.Time) && a.Subject == b.Subject && bytes.Equal(a.Data, b.Data)
 	}
 	if !slices.EqualFunc(got, want, equal) {
 		t.Errorf("%s: got the records %v, want %v", what, seqs(got), seqs(want))
