@@ -57,7 +57,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	ctx, end := s.lifetime(r.Context(), id.Expires)
 	defer end()
 
-	st := &stream{server: s, actor: s.actor(ctx), query: q, frames: newFrames(q.deltas)}
+	st := &stream{server: s, actor: s.actor(ctx), query: q, frames: newFrames(s.encode, q.deltas)}
 	lost, err := st.begin(ctx)
 	if err != nil {
 		return err
@@ -114,7 +114,12 @@ func (st *stream) begin(ctx context.Context) (lost *hub.Error, err error) {
 }
 
 func (st *stream) listen(ctx context.Context, after string) (err error) {
-	st.listener, err = st.server.hub.Listen(ctx, st.actor, hub.ListenOptions{After: after, Rooms: st.query.rooms})
+	st.listener, err = st.server.hub.Listen(ctx, st.actor, hub.ListenOptions{
+		After:     after,
+		Rooms:     st.query.rooms,
+		Types:     st.query.kinds(),
+		LineLevel: st.query.logLevel,
+	})
 	return err
 }
 
@@ -186,7 +191,7 @@ func (st *stream) period(ctx context.Context) error {
 		case lost != nil:
 			err = st.restart(ctx, lost)
 		case err == nil:
-			err = st.write(events)
+			err = st.write(ctx, events)
 		case beat.Err() != nil:
 			err = nil
 		}
@@ -197,9 +202,13 @@ func (st *stream) period(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// write sends events in one go.
-func (st *stream) write(events []hub.Event) error {
+// write sends events in one go. A reader that is slow, but does read, gets what
+// its stream's time allows; it finds the rest by the last ID that it got.
+func (st *stream) write(ctx context.Context, events []hub.Event) error {
 	for _, ev := range events {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if frame := st.frames.of(ev); frame != nil {
 			if err := st.out.frame(frame); err != nil {
 				return err

@@ -4,37 +4,49 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"wigwag/hub"
 	"wigwag/transport/sse"
 )
 
-// frames turns events into frames for one stream.
+// frames turns events into frames for one stream. What it returns is shared by
+// all streams that want the same.
 type frames struct {
+	encode func(id, name string, v any) []byte // encodeFrame, which a test counts
 	deltas bool
-	given  map[string]int // how much of each message on its way was given, in bytes, by stream ID; nil without deltas
+	given  map[string]int // with deltas: how many bytes of each message on its way were given, by stream ID
 }
 
-func newFrames(deltas bool) frames {
-	f := frames{deltas: deltas}
-	if deltas {
-		f.given = map[string]int{}
-	}
-	return f
+func newFrames(encode func(id, name string, v any) []byte, deltas bool) frames {
+	return frames{encode: encode, deltas: deltas, given: map[string]int{}}
 }
 
-// of returns the frame of an event, which is shared.
+// of returns the frame of an event.
 func (f *frames) of(ev hub.Event) []byte {
 	switch {
 	case ev.Message != nil:
-		return encode(ev.Message.ID, eventMessage, ev.Message)
+		delete(f.given, ev.Message.StreamID)
+		return f.shared(ev, ev.Message.ID, eventMessage, ev.Message)
+	case ev.Notification != nil:
+		return f.shared(ev, ev.Notification.ID, eventNotification, ev.Notification)
 	case ev.Partial != nil && f.deltas:
-		return f.delta(ev.Partial)
+		return f.delta(ev)
 	case ev.Partial != nil:
-		return encode("", eventPartial, ev.Partial)
+		return f.shared(ev, "", eventPartial, ev.Partial)
+	case ev.Line != nil:
+		return f.shared(ev, "", eventLog, ev.Line)
+	case ev.Presence != nil:
+		return f.shared(ev, "", eventPresence, ev.Presence)
+	case ev.Typing != nil:
+		return f.shared(ev, "", eventTyping, ev.Typing)
 	}
-	return nil
+	return nil // of a kind that this wire has no name for
+}
+
+func (f *frames) shared(ev hub.Event, id, name string, v any) []byte {
+	return ev.Frame("event", func() []byte { return f.encode(id, name, v) })
 }
 
 // deltaPartial is a partial message as what it adds to the one before it.
@@ -50,18 +62,21 @@ type deltaPartial struct {
 	Cancelled  bool       `json:"cancelled,omitempty"`
 }
 
-// delta is the frame with what a partial adds to the last one of the same
-// message that this stream was given, of which there may be none.
-func (f *frames) delta(p *hub.Partial) []byte {
-	offset := f.given[p.StreamID]
-	f.given[p.StreamID] = len(p.Message)
-	if p.IsComplete {
+// delta returns the frame with what a partial adds to the last one of the same
+// message that this stream was given, if any. Most streams were given the same
+// one, so the frame is shared, too.
+func (f *frames) delta(ev hub.Event) []byte {
+	p := ev.Partial
+	offset := min(f.given[p.StreamID], len(p.Message))
+	if f.given[p.StreamID] = len(p.Message); p.IsComplete {
 		delete(f.given, p.StreamID)
 	}
-	return encode("", eventPartial, deltaPartial{
-		StreamID: p.StreamID, Room: p.Room, Sender: p.Sender, Time: p.Time,
-		Offset: offset, Delta: p.Message[offset:],
-		Progress: p.Progress, IsComplete: p.IsComplete, Cancelled: p.Cancelled,
+	return ev.Frame("delta "+strconv.Itoa(offset), func() []byte {
+		return f.encode("", eventPartial, deltaPartial{
+			StreamID: p.StreamID, Room: p.Room, Sender: p.Sender, Time: p.Time,
+			Offset: offset, Delta: p.Message[offset:],
+			Progress: p.Progress, IsComplete: p.IsComplete, Cancelled: p.Cancelled,
+		})
 	})
 }
 
@@ -91,10 +106,10 @@ func reset(lost *hub.Error) sse.Event {
 	return sse.Event{Name: eventReset, Data: marshal(struct {
 		Oldest string `json:"oldest"`
 		Reason string `json:"reason"`
-	}{lost.Arg, lost.Msg})}
+	}{lost.Oldest, lost.Reason})}
 }
 
-func encode(id, name string, v any) []byte {
+func encodeFrame(id, name string, v any) []byte {
 	return sse.Append(nil, sse.Event{ID: id, Name: name, Data: marshal(v)})
 }
 

@@ -49,6 +49,14 @@ func (q query) wants(event string) bool {
 	return len(q.types) == 0 || slices.Contains(q.types, event)
 }
 
+// kinds are the types that the hub knows; nil: all, empty: none.
+func (q query) kinds() []string {
+	if len(q.types) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(q.types), func(name string) bool { return name == eventPing || name == eventSystem })
+}
+
 // parseQuery reads the query and the header Last-Event-ID. That header goes
 // before last_event_id: a browser that reconnects by itself asks for the same
 // address again, in which that parameter has become old.

@@ -66,6 +66,9 @@ func refusalOf(err error) *refusal {
 		return nil
 	}
 	no := &refusal{status: http.StatusBadRequest, detail: e.Error()}
+	if e.Arg == "after" {
+		no.detail = "last_event_id: " + e.Msg
+	}
 	switch e.Code {
 	case hub.NotFound:
 		no.status = http.StatusNotFound

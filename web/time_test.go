@@ -173,6 +173,31 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// TestLifetimeOfSlowReader: nor does a reader gain time by reading slowly.
+func TestLifetimeOfSlowReader(t *testing.T) {
+	inBubble(t, Limits{}, func(t *testing.T, f *fixture) {
+		for range 50 {
+			f.send(t, alice, hub.General, strings.Repeat("x", 60_000))
+		}
+		began := time.Now()
+		resp := f.ask(t, http.MethodGet, "bob/1m", "?last_event_id=0")
+		var got strings.Builder
+		for {
+			n, err := io.CopyN(&got, resp.Body, 64<<10)
+			if n == 0 || err != nil {
+				break
+			}
+			<-time.After(9 * time.Second)
+		}
+		if lived := time.Since(began); lived < time.Minute || lived > time.Minute+30*time.Second {
+			t.Errorf("it lived for %v", lived)
+		}
+		if tail := got.String()[got.Len()-20:]; !strings.Contains(tail, "\n\nretry: ") {
+			t.Errorf("it ends in %q", tail)
+		}
+	})
+}
+
 // TestTurns: too many that resume at a time are told to come again.
 func TestTurns(t *testing.T) {
 	inBubble(t, Limits{MaxResuming: 1}, func(t *testing.T, f *fixture) {

@@ -53,6 +53,7 @@ type Server struct {
 	logger *slog.Logger
 	limits Limits
 
+	encode   func(id, name string, v any) []byte
 	gate     gate
 	resuming turns
 
@@ -62,7 +63,7 @@ type Server struct {
 
 // New makes a server. Call Shutdown when done.
 func New(o Options) *Server {
-	s := &Server{hub: o.Hub, actor: o.Actor, logger: o.Logger, limits: o.Limits.withDefaults()}
+	s := &Server{hub: o.Hub, actor: o.Actor, logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame}
 	s.gate = newGate(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
 	s.resuming = make(turns, s.limits.MaxResuming)
 	s.draining, s.drain = context.WithCancel(context.Background())

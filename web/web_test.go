@@ -342,6 +342,12 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
+// pass lets a second go by in a bubble, and what it sets off happen.
+func pass() {
+	<-time.After(time.Second)
+	synctest.Wait()
+}
+
 // opened is how many streams are open.
 func (f *fixture) opened() int {
 	f.web.gate.mu.Lock()
