@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -26,7 +27,8 @@ type call struct {
 
 	ctx    context.Context //nolint:containedctx // mcp-go's NotificationChannel has no parameter for it
 	cancel context.CancelCauseFunc
-	onEnd  []func() // gives back what the call holds
+	code   int    // of the JSON-RPC error it was answered with; 0: none. Valid once the answer is on the stream
+	onEnd  func() // gives back what the call holds
 }
 
 // newCall counts and enters a call; [call.run] must follow, or [call.drop].
@@ -40,9 +42,11 @@ func (s *Server) newCall(ctx context.Context, msg message, sess *session, p *pee
 		release()
 		return nil, err
 	}
-	timed, stop := context.WithTimeoutCause(c.ctx, s.limits.MaxCall, errTooLong)
-	c.ctx = timed
-	c.onEnd = append(c.onEnd, stop, release)
+	limit := time.AfterFunc(s.limits.MaxCall, func() { c.cancel(errTooLong) })
+	c.onEnd = func() {
+		limit.Stop()
+		release()
+	}
 	return c, nil
 }
 
@@ -51,19 +55,19 @@ func (s *Server) newCall(ctx context.Context, msg message, sess *session, p *pee
 // as the client cancelling its request"); on 2026-07-28, where it does, the
 // serving goroutine cancels.
 func (s *Server) openCall(ctx context.Context, msg message, sess *session, p *peer, st *stream) (*call, error) {
-	if !s.calls.begin() {
+	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st, onEnd: func() {}}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if !s.calls.begin(c) {
+		c.cancel(nil)
 		return nil, draining().withID(msg.id)
 	}
-	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st}
 	if sess != nil {
 		if err := sess.addCall(c); err != nil {
-			s.calls.end()
+			c.cancel(nil)
+			s.calls.end(c)
 			return nil, err
 		}
 	}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	detach := context.AfterFunc(s.base, func() { c.cancel(errShutdown) })
-	c.onEnd = []func(){func() { detach() }, func() { c.cancel(nil) }}
 	return c, nil
 }
 
@@ -72,10 +76,9 @@ func (c *call) drop() {
 	if c.sess != nil {
 		c.sess.removeCall(c)
 	}
-	for _, f := range c.onEnd {
-		f()
-	}
-	c.srv.calls.end()
+	c.onEnd()
+	c.cancel(nil)
+	c.srv.calls.end(c)
 }
 
 // run answers the request.
@@ -86,13 +89,9 @@ func (c *call) run() {
 		c.stream.appendNoResponse()
 		return
 	}
-	// The call itself may have been cut off by then; its answer still waits for
-	// room, as long as the server and the session live.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.srv.limits.MaxCall)
-	defer cancel()
-	stop := context.AfterFunc(c.srv.base, cancel)
-	defer stop()
-	_ = c.stream.appendResponse(ctx, reply) // nobody is left to be told
+	// The call may have been cut off by then; its answer still waits for room,
+	// as long as the server and the session live.
+	_ = c.stream.appendResponse(c.srv.base, reply) // nobody is left to be told
 }
 
 // handle runs the request and returns the encoded answer, nil for none.
@@ -138,23 +137,25 @@ func (c *call) handle() (reply []byte) {
 }
 
 func (c *call) resultReply(resp mcp.JSONRPCResponse) []byte {
-	resp.ID = mcp.NewRequestId(c.msg.id) // exactly as sent
-	body, err := encode(resp)
+	result, err := encode(resp.Result)
 	if err != nil {
 		c.srv.log.LogAttrs(c.ctx, slog.LevelError, "a result cannot be encoded", slog.String("method", c.msg.method), slog.Any("error", err))
 		return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
 	}
-	if !c.peer.modern {
-		return body
+	if c.peer.modern {
+		if result, err = c.srv.sealState(c, result); err != nil {
+			return c.faultReply(asFault(err))
+		}
 	}
-	body, err = c.srv.sealState(c, body)
-	if err != nil {
-		return c.faultReply(asFault(err))
-	}
-	return body
+	body := make([]byte, 0, len(result)+len(c.msg.id)+40)
+	body = append(append(body, `{"jsonrpc":"2.0","id":`...), c.msg.id...) // exactly as sent
+	return append(append(append(body, `,"result":`...), result...), '}')
 }
 
-func (c *call) faultReply(f *fault) []byte { return f.withID(c.msg.id).rpcError() }
+func (c *call) faultReply(f *fault) []byte {
+	c.code = f.code
+	return f.withID(c.msg.id).rpcError()
+}
 
 // keptError keeps the typed error behind a JSON-RPC error that mcp-go answers
 // with, so that it can be told in full.

@@ -33,10 +33,10 @@ func (s *Server) newListen(ctx context.Context, msg message, p *peer, st *stream
 		return nil, err
 	}
 	s.subs.addListen(l)
-	c.onEnd = append(c.onEnd, func() {
+	c.onEnd = func() {
 		s.mcp.UnregisterSession(c.ctx, p.id)
 		s.subs.removeListen(l)
-	})
+	}
 	return c, nil
 }
 

@@ -91,18 +91,11 @@ func (p *post) checkHeaders(msg message) error {
 	return badParams(msg.id, err.Error())
 }
 
-// modernStatus is the HTTP status of a lone response (2026-07-28, transports,
+// modernStatus is the HTTP status of a lone response with this error code, 0 for
+// a result (2026-07-28, transports,
 // "Sending Messages to the Server").
-func modernStatus(resp []byte) int {
-	var r struct {
-		Error *struct {
-			Code int `json:"code"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(resp, &r) != nil || r.Error == nil {
-		return http.StatusOK
-	}
-	switch r.Error.Code {
+func modernStatus(code int) int {
+	switch code {
 	case mcp.METHOD_NOT_FOUND:
 		return http.StatusNotFound
 	case mcp.PARSE_ERROR, mcp.INVALID_REQUEST, mcp.INVALID_PARAMS, mcp.HEADER_MISMATCH,

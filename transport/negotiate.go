@@ -45,7 +45,8 @@ type accepts struct{ json, sse bool }
 
 func parseAccept(r *http.Request) accepts {
 	values := r.Header.Values("Accept")
-	if len(values) == 0 {
+	switch {
+	case len(values) == 0, len(values) == 1 && values[0] == "application/json, text/event-stream": // nearly all
 		return accepts{json: true, sse: true}
 	}
 	var a accepts
@@ -76,8 +77,11 @@ func notAcceptable(msg string) *fault {
 // checkContentType wants JSON declared as such: it is what curl's --json does
 // and what a cross-site form cannot do.
 func checkContentType(r *http.Request) error {
-	typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err == nil && typ == jsonType {
+	declared := r.Header.Get("Content-Type")
+	if declared == jsonType {
+		return nil
+	}
+	if typ, _, err := mime.ParseMediaType(declared); err == nil && typ == jsonType {
 		return nil
 	}
 	return &fault{

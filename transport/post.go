@@ -246,7 +246,7 @@ func (p *post) answerDone(responses [][]byte, conn chan struct{}) error {
 	}
 	status := http.StatusOK
 	if p.peer.modern {
-		status = modernStatus(responses[0])
+		status = modernStatus(p.calls[0].code)
 	}
 	if !p.accepts.json && status == http.StatusOK {
 		return p.answerSSE(conn)

@@ -183,6 +183,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.calls.close(s.draining)
 	s.subs.endListens(errShutdown)
 	err := s.calls.wait(ctx)
+	s.calls.cancel(errShutdown)
 	s.sessions.endAll() // their streams still deliver what they have
 	s.stop(errShutdown)
 	s.owned.Wait()
