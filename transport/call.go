@@ -71,6 +71,36 @@ func (s *Server) openCall(ctx context.Context, msg message, sess *session, p *pe
 	return c, nil
 }
 
+// runnerIdle is how long a goroutine that has run a call waits for the next.
+const runnerIdle = 5 * time.Second
+
+// start runs a call in a goroutine of its own. One that has run a call before
+// takes it if it can: its stack has grown to what a call needs, which otherwise
+// is a good part of what a small call costs.
+func (s *Server) start(c *call) {
+	select {
+	case s.next <- c:
+	default:
+		go s.runCalls(c) // ends when there is nothing to do, or with the server
+	}
+}
+
+func (s *Server) runCalls(c *call) {
+	idle := time.NewTimer(runnerIdle)
+	defer idle.Stop()
+	for {
+		c.run()
+		idle.Reset(runnerIdle)
+		select {
+		case c = <-s.next:
+		case <-idle.C:
+			return
+		case <-s.base.Done():
+			return
+		}
+	}
+}
+
 // drop takes back a call that has not run.
 func (c *call) drop() {
 	if c.sess != nil {

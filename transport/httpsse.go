@@ -109,7 +109,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		go c.run() // ends by itself, at the latest after MaxCall; Shutdown waits for it
+		s.start(c)
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil

@@ -124,6 +124,6 @@ func (p *post) serveListen(msg message) error {
 	p.calls = []*call{c}
 	lifetime := time.AfterFunc(p.srv.lifetime(p.owner), func() { c.cancel(errLifetime) })
 	defer lifetime.Stop()
-	go c.run() // ends with the connection, the lifetime or the server
+	p.srv.start(c)
 	return p.answer()
 }

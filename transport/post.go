@@ -191,7 +191,7 @@ func (p *post) answerCalls(requests []message) error {
 		p.calls = append(p.calls, c)
 	}
 	for _, c := range p.calls {
-		go c.run() // ends by itself, at the latest after MaxCall; Shutdown waits for it
+		p.srv.start(c)
 	}
 	return p.answer()
 }

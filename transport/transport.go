@@ -110,6 +110,7 @@ type Server struct {
 	base     context.Context //nolint:containedctx // the life of the server, not of a request
 	stop     context.CancelCauseFunc
 	calls    calls          // running
+	next     chan *call     // unbuffered: from start to a goroutine that waits in runCalls
 	owned    sync.WaitGroup // the server's own goroutines
 }
 
@@ -125,6 +126,7 @@ func New(m *server.MCPServer, opts Options) *Server {
 		seal:         newSeal(),
 		broadcasts:   make(chan broadcast, maxBroadcasts),
 		draining:     make(chan struct{}),
+		next:         make(chan *call),
 	}
 	if s.owner == nil {
 		s.owner = func(*http.Request) Owner { return Owner{User: "anonymous", Key: "anonymous"} }
