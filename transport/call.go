@@ -143,7 +143,7 @@ func (c *call) handle() (reply []byte) {
 
 	params, err := c.srv.openState(c)
 	if err != nil {
-		return c.faultReply(asFault(err))
+		return c.failReply(err)
 	}
 	resp := c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
 	v.finish()
@@ -168,23 +168,28 @@ func (c *call) handle() (reply []byte) {
 
 func (c *call) resultReply(resp mcp.JSONRPCResponse) []byte {
 	result, err := encode(resp.Result)
+	if err == nil && c.peer.modern {
+		result, err = c.srv.sealState(c, result)
+	}
 	if err != nil {
-		c.srv.log.LogAttrs(c.ctx, slog.LevelError, "a result cannot be encoded", slog.String("method", c.msg.method), slog.Any("error", err))
-		return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
+		return c.failReply(err)
 	}
-	if c.peer.modern {
-		if result, err = c.srv.sealState(c, result); err != nil {
-			return c.faultReply(asFault(err))
-		}
-	}
-	body := make([]byte, 0, len(result)+len(c.msg.id)+40)
-	body = append(append(body, `{"jsonrpc":"2.0","id":`...), c.msg.id...) // exactly as sent
-	return append(append(append(body, `,"result":`...), result...), '}')
+	return envelope(c.msg.id, "result", result)
 }
 
 func (c *call) faultReply(f *fault) []byte {
 	c.code = f.code
 	return f.withID(c.msg.id).rpcError()
+}
+
+// failReply answers with a fault, or with "internal error" for any other error,
+// which it logs.
+func (c *call) failReply(err error) []byte {
+	if f, ok := errors.AsType[*fault](err); ok {
+		return c.faultReply(f)
+	}
+	c.srv.log.LogAttrs(c.ctx, slog.LevelError, "call failed", slog.String("method", c.msg.method), slog.Any("error", err))
+	return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
 }
 
 // keptError keeps the typed error behind a JSON-RPC error that mcp-go answers
@@ -254,13 +259,6 @@ func (c *call) resourceNotFound() *fault {
 		f.code = mcp.INVALID_PARAMS
 	}
 	return f
-}
-
-func asFault(err error) *fault {
-	if f, ok := errors.AsType[*fault](err); ok {
-		return f
-	}
-	return &fault{code: mcp.INTERNAL_ERROR, msg: "internal error"}
 }
 
 func withID(err error, id json.RawMessage) error {

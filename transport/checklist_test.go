@@ -33,7 +33,7 @@ func checklist() []line {
 		{rule: "batches"},
 		{rule: "how batches are answered"},
 		{rule: "the stream of a batch ends after all responses"},
-		{rule: "a broken connection is not a cancellation"},
+		{rule: "a broken connection is not a cancellation", inGo: testDisconnect},
 		// 2025-06-18, 2025-11-25.
 		{rule: "one message a body"},
 		{rule: "unknown version: 400"},

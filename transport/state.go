@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -59,6 +60,9 @@ func (s *Server) sealState(c *call, result []byte) ([]byte, error) {
 	}
 	if head.Type != mcp.ResultTypeInputRequired {
 		return result, nil // the words are in a text
+	}
+	if len(head.Requests) == 0 && head.State == "" {
+		return nil, fmt.Errorf("input_required with neither inputRequests nor requestState, by %s", c.msg.params)
 	}
 	declared := c.declared()
 	for _, r := range head.Requests {

@@ -143,6 +143,34 @@ func testHeartbeats(t *testing.T) {
 	}
 }
 
+// testDisconnect: a call goes on after the server has noticed that the client
+// is gone.
+func testDisconnect(t *testing.T) {
+	for _, version := range []string{"2025-03-26", "2025-06-18", "2025-11-25", ""} {
+		for _, talks := range []bool{true, false} {
+			t.Run(fmt.Sprintf("session %q, talks %t", version, talks), func(t *testing.T) {
+				bubble(t, transport.Options{}, func(t *testing.T, l *lab) {
+					headers := "User: alice"
+					if version != "" {
+						headers = l.open(version)
+					}
+					x := l.callSlow(headers, "one")
+					if talks {
+						l.order("one", "reports it")
+						x.event()
+					}
+					x.hangUp()
+					synctest.Wait() // until nobody has anything to do any more
+					if said := l.order("one", "reports more"); said != "" {
+						t.Error(said)
+					}
+					l.order("one", "returns done")
+				})
+			})
+		}
+	}
+}
+
 // testGetLifetime: a GET stream is closed now and then, with word of when to
 // come back, and goes on when the client is back.
 func testGetLifetime(t *testing.T) {

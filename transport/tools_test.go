@@ -271,6 +271,9 @@ func (l *lab) order(name, words string) string {
 	select {
 	case l.puppet(name).orders <- do:
 		return <-said
+	case cause := <-l.puppet(name).stopped:
+		l.t.Fatalf("the call %s was stopped: %s", name, cause)
+		return ""
 	case <-l.ctx.Done():
 		l.t.Fatalf("the call %s is not there to be ordered", name)
 		return ""
