@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -26,7 +27,8 @@ type call struct {
 
 	ctx    context.Context //nolint:containedctx // mcp-go's NotificationChannel has no parameter for it
 	cancel context.CancelCauseFunc
-	onEnd  []func() // gives back what the call holds
+	code   int    // of the JSON-RPC error it was answered with; 0: none. Valid once the answer is on the stream
+	onEnd  func() // gives back what the call holds
 }
 
 // newCall counts and enters a call; [call.run] must follow, or [call.drop].
@@ -40,9 +42,11 @@ func (s *Server) newCall(ctx context.Context, msg message, sess *session, p *pee
 		release()
 		return nil, err
 	}
-	timed, stop := context.WithTimeoutCause(c.ctx, s.limits.MaxCall, errTooLong)
-	c.ctx = timed
-	c.onEnd = append(c.onEnd, stop, release)
+	limit := time.AfterFunc(s.limits.MaxCall, func() { c.cancel(errTooLong) })
+	c.onEnd = func() {
+		limit.Stop()
+		release()
+	}
 	return c, nil
 }
 
@@ -51,20 +55,50 @@ func (s *Server) newCall(ctx context.Context, msg message, sess *session, p *pee
 // as the client cancelling its request"); on 2026-07-28, where it does, the
 // serving goroutine cancels.
 func (s *Server) openCall(ctx context.Context, msg message, sess *session, p *peer, st *stream) (*call, error) {
-	if !s.calls.begin() {
+	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st, onEnd: func() {}}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if !s.calls.begin(c) {
+		c.cancel(nil)
 		return nil, draining().withID(msg.id)
 	}
-	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st}
 	if sess != nil {
 		if err := sess.addCall(c); err != nil {
-			s.calls.end()
+			c.cancel(nil)
+			s.calls.end(c)
 			return nil, err
 		}
 	}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	detach := context.AfterFunc(s.base, func() { c.cancel(errShutdown) })
-	c.onEnd = []func(){func() { detach() }, func() { c.cancel(nil) }}
 	return c, nil
+}
+
+// runnerIdle is how long a goroutine that has run a call waits for the next.
+const runnerIdle = 5 * time.Second
+
+// start runs a call in a goroutine of its own. One that has run a call before
+// takes it if it can: its stack has grown to what a call needs, which otherwise
+// is a good part of what a small call costs.
+func (s *Server) start(c *call) {
+	select {
+	case s.next <- c:
+	default:
+		go s.runCalls(c) // ends when there is nothing to do, or with the server
+	}
+}
+
+func (s *Server) runCalls(c *call) {
+	idle := time.NewTimer(runnerIdle)
+	defer idle.Stop()
+	for {
+		c.run()
+		idle.Reset(runnerIdle)
+		select {
+		case c = <-s.next:
+		case <-idle.C:
+			return
+		case <-s.base.Done():
+			return
+		}
+	}
 }
 
 // drop takes back a call that has not run.
@@ -72,10 +106,9 @@ func (c *call) drop() {
 	if c.sess != nil {
 		c.sess.removeCall(c)
 	}
-	for _, f := range c.onEnd {
-		f()
-	}
-	c.srv.calls.end()
+	c.onEnd()
+	c.cancel(nil)
+	c.srv.calls.end(c)
 }
 
 // run answers the request.
@@ -86,13 +119,9 @@ func (c *call) run() {
 		c.stream.appendNoResponse()
 		return
 	}
-	// The call itself may have been cut off by then; its answer still waits for
-	// room, as long as the server and the session live.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.srv.limits.MaxCall)
-	defer cancel()
-	stop := context.AfterFunc(c.srv.base, cancel)
-	defer stop()
-	_ = c.stream.appendResponse(ctx, reply) // nobody is left to be told
+	// The call may have been cut off by then; its answer still waits for room,
+	// as long as the server and the session live.
+	_ = c.stream.appendResponse(c.srv.base, reply) // nobody is left to be told
 }
 
 // handle runs the request and returns the encoded answer, nil for none.
@@ -114,7 +143,7 @@ func (c *call) handle() (reply []byte) {
 
 	params, err := c.srv.openState(c)
 	if err != nil {
-		return c.faultReply(asFault(err))
+		return c.failReply(err)
 	}
 	resp := c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
 	v.finish()
@@ -138,23 +167,30 @@ func (c *call) handle() (reply []byte) {
 }
 
 func (c *call) resultReply(resp mcp.JSONRPCResponse) []byte {
-	resp.ID = mcp.NewRequestId(c.msg.id) // exactly as sent
-	body, err := encode(resp)
+	result, err := encode(resp.Result)
+	if err == nil && c.peer.modern {
+		result, err = c.srv.sealState(c, result)
+	}
 	if err != nil {
-		c.srv.log.LogAttrs(c.ctx, slog.LevelError, "a result cannot be encoded", slog.String("method", c.msg.method), slog.Any("error", err))
-		return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
+		return c.failReply(err)
 	}
-	if !c.peer.modern {
-		return body
-	}
-	body, err = c.srv.sealState(c, body)
-	if err != nil {
-		return c.faultReply(asFault(err))
-	}
-	return body
+	return envelope(c.msg.id, "result", result)
 }
 
-func (c *call) faultReply(f *fault) []byte { return f.withID(c.msg.id).rpcError() }
+func (c *call) faultReply(f *fault) []byte {
+	c.code = f.code
+	return f.withID(c.msg.id).rpcError()
+}
+
+// failReply answers with a fault, or with "internal error" for any other error,
+// which it logs.
+func (c *call) failReply(err error) []byte {
+	if f, ok := errors.AsType[*fault](err); ok {
+		return c.faultReply(f)
+	}
+	c.srv.log.LogAttrs(c.ctx, slog.LevelError, "call failed", slog.String("method", c.msg.method), slog.Any("error", err))
+	return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
+}
 
 // keptError keeps the typed error behind a JSON-RPC error that mcp-go answers
 // with, so that it can be told in full.
@@ -223,13 +259,6 @@ func (c *call) resourceNotFound() *fault {
 		f.code = mcp.INVALID_PARAMS
 	}
 	return f
-}
-
-func asFault(err error) *fault {
-	if f, ok := errors.AsType[*fault](err); ok {
-		return f
-	}
-	return &fault{code: mcp.INTERNAL_ERROR, msg: "internal error"}
 }
 
 func withID(err error, id json.RawMessage) error {

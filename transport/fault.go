@@ -87,15 +87,11 @@ func (f *fault) rpcError() []byte {
 	if id == nil {
 		id = json.RawMessage("null")
 	}
-	body, err := encode(mcp.JSONRPCError{
-		JSONRPC: mcp.JSONRPC_VERSION,
-		ID:      mcp.NewRequestId(id),
-		Error:   mcp.JSONRPCErrorDetails{Code: f.code, Message: f.msg, Data: f.data},
-	})
-	if err != nil { // data is of the transport's own types, and id has been parsed
-		panic(err)
+	details, err := encode(mcp.JSONRPCErrorDetails{Code: f.code, Message: f.msg, Data: f.data})
+	if err != nil { // a tool's data: it has been logged as the call's error
+		details, _ = encode(mcp.JSONRPCErrorDetails{Code: f.code, Message: f.msg})
 	}
-	return body
+	return envelope(id, "error", details)
 }
 
 // answerError is where every refusal becomes an answer.
@@ -116,6 +112,15 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		h.Set("Retry-After", strconv.Itoa(int(f.retry.Seconds())))
 	}
 	s.writeJSON(w, f.status, f.rpcError())
+}
+
+// envelope is a JSON-RPC response: the ID exactly as it was sent, and a result
+// or an error.
+func envelope(id json.RawMessage, key string, value []byte) []byte {
+	body := make([]byte, 0, len(id)+len(value)+48)
+	body = append(append(body, `{"jsonrpc":"2.0","id":`...), id...)
+	body = append(append(append(body, `,"`...), key...), `":`...)
+	return append(append(body, value...), '}')
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, body []byte) {

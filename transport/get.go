@@ -25,7 +25,7 @@ func (s *Server) sessionOf(r *http.Request, owner Owner) (*session, error) {
 	if id == "" {
 		return nil, invalid(nil, "the header Mcp-Session-Id is missing; initialize gives it")
 	}
-	return s.sessions.find(id, owner)
+	return s.sessions.find(id, owner, false)
 }
 
 func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request) error {
@@ -100,10 +100,13 @@ func (sess *session) wanted(lastEventID string) (st *stream, after uint64, resum
 	id, num, ok := strings.Cut(lastEventID, "-")
 	after, parseErr := strconv.ParseUint(num, 10, 64)
 	if !ok || parseErr != nil {
-		return nil, 0, false, invalid(nil, "Last-Event-ID is not an ID that this server gave")
+		return nil, 0, false, errNotGiven
 	}
 	if st = sess.findStream(id); st == nil {
 		return nil, 0, false, errStreamGone
+	}
+	if !st.gave(after) {
+		return nil, 0, false, errNotGiven
 	}
 	if _, _, over := st.replay(after); over {
 		return nil, 0, false, errStreamGone
@@ -111,7 +114,10 @@ func (sess *session) wanted(lastEventID string) (st *stream, after uint64, resum
 	return st, after, true, nil
 }
 
-var errStreamGone = invalid(nil, "the stream that Last-Event-ID names is over, or is no longer held; send the request again")
+var (
+	errNotGiven   = invalid(nil, "Last-Event-ID is not an ID that this server gave")
+	errStreamGone = invalid(nil, "the stream that Last-Event-ID names is over, or is no longer held; send the request again")
+)
 
 // missedNotice says in the stream itself that a replay has a gap.
 func missedNotice() []byte {

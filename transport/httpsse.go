@@ -77,12 +77,9 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 	if id == "" {
 		return invalid(nil, "the query parameter sessionId is missing; the first event of GET /sse gives the whole address")
 	}
-	sess, err := s.sessions.find(id, s.owner(r))
+	sess, err := s.sessions.find(id, s.owner(r), true)
 	if err != nil {
 		return err
-	}
-	if !sess.sse {
-		return errSessionNotFound
 	}
 	body, err := s.readBody(w, r)
 	if err != nil {
@@ -109,7 +106,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		go c.run() // ends by itself, at the latest after MaxCall; Shutdown waits for it
+		s.start(c)
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil

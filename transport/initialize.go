@@ -7,8 +7,6 @@ import (
 	"net/http"
 
 	"github.com/mark3labs/mcp-go/mcp"
-
-	"wigwag/transport/sse"
 )
 
 // maxInitialize bounds what a session remembers of its client, in bytes.
@@ -19,7 +17,7 @@ const maxInitialize = 64 << 10
 func (p *post) initialize() error {
 	msg := p.msgs[0]
 	if !p.accepts.json && !p.accepts.sse {
-		return notAcceptable("Accept must allow application/json or text/event-stream")
+		return withID(notAcceptable("Accept must allow application/json or text/event-stream"), msg.id)
 	}
 	if p.srv.isDraining() {
 		return draining().withID(msg.id)
@@ -36,12 +34,13 @@ func (p *post) initialize() error {
 		p.srv.writeJSON(p.w, http.StatusOK, reply)
 		return nil
 	}
-	out, err := p.srv.startSSE(p.w)
-	if err != nil {
+	p.sess, p.peer, p.stream = sess, sess.peer, newStream(1, ok)
+	if err := p.stream.appendResponse(p.r.Context(), reply); err != nil {
 		return err
 	}
-	out.event(sse.Event{Name: "message", Data: reply})
-	return out.flush()
+	conn := p.stream.attach()
+	defer p.stream.detach(conn)
+	return p.answerSSE(conn)
 }
 
 // handleInitialize lets mcp-go answer for the session, whose peer then knows

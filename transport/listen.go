@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -33,10 +34,10 @@ func (s *Server) newListen(ctx context.Context, msg message, p *peer, st *stream
 		return nil, err
 	}
 	s.subs.addListen(l)
-	c.onEnd = append(c.onEnd, func() {
+	c.onEnd = func() {
 		s.mcp.UnregisterSession(c.ctx, p.id)
 		s.subs.removeListen(l)
-	})
+	}
 	return c, nil
 }
 
@@ -62,6 +63,12 @@ func (l *listen) tell(key string, n mcp.JSONRPCNotification) {
 
 // send is for what mcp-go says within the call, which is the acknowledgement.
 func (l *listen) send(n mcp.JSONRPCNotification) {
+	if f, ok := n.Params.AdditionalFields["notifications"].(mcp.SubscriptionFilter); ok {
+		f.ResourceSubscriptions = slices.DeleteFunc(slices.Clone(f.ResourceSubscriptions), func(uri string) bool {
+			return !l.call.srv.subs.has(l, uri)
+		})
+		n.Params.AdditionalFields = withField(n.Params.AdditionalFields, "notifications", f)
+	}
 	data, err := encode(l.tag(n))
 	if err != nil {
 		return
@@ -127,9 +134,11 @@ func (v *listenView) SubscriptionFilter() (mcp.SubscriptionFilter, bool) {
 	return v.listen.SubscriptionFilter()
 }
 
-// SubscribeToResourceErr subscribes the listen stream.
+// SubscribeToResourceErr subscribes the listen stream. What cannot be followed
+// is left out of the acknowledgement and does not fail the rest.
 func (v *listenView) SubscribeToResourceErr(uri string) error {
-	return v.call.srv.subs.add(v.listen, uri)
+	_ = v.call.srv.subs.add(v.listen, uri)
+	return nil
 }
 
 // UnsubscribeFromResource is called when the stream ends.

@@ -72,10 +72,15 @@ func parseMessage(raw json.RawMessage) (message, error) {
 		Error   json.RawMessage `json:"error"`
 	}
 	if err := json.Unmarshal(raw, &env); err != nil {
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return message{}, invalid(nil, "not a JSON-RPC 2.0 message: "+err.Error())
+		wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+		switch {
+		case !ok:
+			return message{}, notJSON(err)
+		case wrong.Field == "":
+			return message{}, invalid(nil, "a JSON-RPC message is an object, not a "+wrong.Value)
+		default:
+			return message{}, invalid(nil, fmt.Sprintf("%q must be a string, not a %s", wrong.Field, wrong.Value))
 		}
-		return message{}, notJSON(err)
 	}
 	m := message{id: env.ID, params: env.Params, result: env.Result, fault: env.Error}
 	if env.ID != nil {
@@ -104,6 +109,11 @@ func parseMessage(raw json.RawMessage) (message, error) {
 	return m, nil
 }
 
+// isID tells a JSON string or number from everything else.
+func isID(raw json.RawMessage) bool {
+	return raw[0] == '"' || raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9'
+}
+
 // readParams reads what the transport itself needs of the parameters. A shape
 // that does not fit reads as absent: what is wrong with it is then said by
 // whoever requires it.
@@ -123,7 +133,7 @@ func checkID(id json.RawMessage) error {
 	switch {
 	case len(id) > maxIDBytes:
 		return invalid(nil, fmt.Sprintf(`"id" is longer than %d bytes`, maxIDBytes))
-	case id[0] == '"', id[0] == '-', id[0] >= '0' && id[0] <= '9':
+	case isID(id):
 		return nil
 	default:
 		return invalid(nil, `"id" must be a string or a number`)
@@ -132,9 +142,10 @@ func checkID(id json.RawMessage) error {
 
 // encode is the message as mcp-go gets it: only what was read here, so that
 // keys sent twice or in another case cannot mean one thing here and another
-// there.
+// there. A stand-in takes the place of the ID, which mcp-go would read as a
+// floating-point number; the transport answers with the one that was sent.
 func (m *message) encode(params json.RawMessage) json.RawMessage {
-	buf := make([]byte, 0, len(params)+len(m.id)+len(m.method)+64)
+	buf := make([]byte, 0, len(params)+len(m.method)+64)
 	buf = append(buf, `{"jsonrpc":"2.0","method":`...)
 	method, err := json.Marshal(m.method)
 	if err != nil {
@@ -142,7 +153,7 @@ func (m *message) encode(params json.RawMessage) json.RawMessage {
 	}
 	buf = append(buf, method...)
 	if m.id != nil {
-		buf = append(append(buf, `,"id":`...), m.id...)
+		buf = append(buf, `,"id":1`...)
 	}
 	if params != nil {
 		buf = append(append(buf, `,"params":`...), params...)
@@ -150,12 +161,30 @@ func (m *message) encode(params json.RawMessage) json.RawMessage {
 	return append(buf, '}')
 }
 
-// meta is params._meta, whose keys are exact.
+// meta is params._meta, whose keys are exact. Sent twice, the last one counts.
 type meta map[string]json.RawMessage
+
+// UnmarshalJSON takes the place of what encoding/json would do with an object
+// that is there twice, which is to merge.
+func (m *meta) UnmarshalJSON(data []byte) error {
+	var fields map[string]json.RawMessage
+	err := json.Unmarshal(data, &fields)
+	*m = fields
+	return err
+}
 
 // text returns a string value; ok is false when there is none.
 func (m meta) text(key string) (s string, ok bool) {
-	return s, json.Unmarshal(m[key], &s) == nil
+	raw := m[key]
+	return s, len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
+}
+
+// progressToken is a string or a number, exactly as sent; nil is none.
+func (m meta) progressToken() json.RawMessage {
+	if raw := m["progressToken"]; len(raw) > 0 && isID(raw) {
+		return raw
+	}
+	return nil
 }
 
 // encode is json.Marshal without the escaping of <, > and &, which in chat is

@@ -58,7 +58,7 @@ func TestParseBody(t *testing.T) {
 }
 
 // FuzzParseBody: any body is refused with a fault or read into messages that
-// encode to valid JSON with the ID untouched.
+// encode to valid JSON and are answered with the ID untouched.
 func FuzzParseBody(f *testing.F) {
 	f.Add([]byte(`{"jsonrpc":"2.0","id":9007199254740993,"method":"tools/call","params":{"name":"x"}}`))
 	f.Add([]byte(`[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","id":"b","result":1}]`))
@@ -88,8 +88,11 @@ func FuzzParseBody(f *testing.F) {
 			if err := json.Unmarshal(out, &back); err != nil {
 				t.Fatalf("%s: %v", out, err)
 			}
-			if !bytes.Equal(back.ID, m.id) || back.Method != m.method {
+			if (back.ID != nil) != (m.id != nil) || back.Method != m.method {
 				t.Fatalf("%s became %s", body, out)
+			}
+			if answer := (&fault{}).withID(m.id).rpcError(); m.id != nil && !bytes.Contains(answer, m.id) {
+				t.Fatalf("the ID of %s is not in %s", body, answer)
 			}
 		}
 	})
@@ -101,16 +104,19 @@ func FuzzLastEventID(f *testing.F) {
 	sess := newSession(&Server{}, "s", Owner{}, false)
 	st := newStream(1, true)
 	sess.streams[st.id] = &resumable{stream: st}
+	st.prime()
 	f.Add(st.id + "-1")
 	f.Add(sess.out.id + "-0")
 	f.Add("-1")
 	f.Add(st.id + "--1")
 	f.Add(st.id + "-18446744073709551616")
 	f.Fuzz(func(t *testing.T, id string) {
-		got, _, resumes, err := sess.wanted(id)
+		got, after, resumes, err := sess.wanted(id)
 		switch {
 		case err != nil && got != nil, err == nil && got != st && got != sess.out:
 			t.Fatalf("wanted(%q) = %v, %v", id, got, err)
+		case err == nil && resumes && !got.gave(after):
+			t.Fatalf("wanted(%q) resumes after an event that never was", id)
 		case err == nil && got == st && (!resumes || !strings.HasPrefix(id, st.id+"-")):
 			t.Fatalf("wanted(%q) found a stream it does not name", id)
 		}

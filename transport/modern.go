@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -32,7 +33,10 @@ func (p *post) serveModern() error {
 	if err := p.checkHeaders(msg); err != nil {
 		return err
 	}
-	level, _ := msg.meta.text(mcp.MetaKeyLogLevel)
+	level, asked := msg.meta.text(mcp.MetaKeyLogLevel)
+	if l := mcp.LoggingLevel(level); asked && !l.ShouldSendTo(l) {
+		return badParams(msg.id, fmt.Sprintf("%s is %q, which is no level; allowed are debug, info, notice, warning, error, critical, alert and emergency", mcp.MetaKeyLogLevel, level))
+	}
 	p.peer = &peer{
 		id: newSessionID(), owner: p.owner, modern: true, initialized: true,
 		version: mcp.ProtocolVersion20260728, level: mcp.LoggingLevel(level),
@@ -70,6 +74,17 @@ func badParams(id json.RawMessage, text string) *fault {
 // routes on them (2026-07-28, transports, "Standard Request Headers").
 func (p *post) checkHeaders(msg message) error {
 	h := p.r.Header
+	for name, values := range h {
+		if !mirrors(name) {
+			continue
+		}
+		if len(values) > 1 {
+			return badHeader(msg.id, "the header "+name+" comes more than once")
+		}
+		if strings.ContainsFunc(values[0], func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') }) {
+			return badHeader(msg.id, "the header "+name+" holds more than visible ASCII, space and tab; such values are sent as =?base64?…?=")
+		}
+	}
 	err := mcp.ValidateStandardHeaders(h.Get, mcp.ProtocolVersion20260728, mcp.MCPMethod(msg.method), msg.params)
 	if err == nil && msg.method == string(mcp.MethodToolsCall) {
 		var call struct {
@@ -91,18 +106,16 @@ func (p *post) checkHeaders(msg message) error {
 	return badParams(msg.id, err.Error())
 }
 
-// modernStatus is the HTTP status of a lone response (2026-07-28, transports,
+// mirrors reports whether the header repeats a part of the body.
+func mirrors(name string) bool {
+	return name == mcp.HeaderProtocolVersion || name == mcp.HeaderMethod || name == mcp.HeaderName || strings.HasPrefix(name, "Mcp-Param-")
+}
+
+// modernStatus is the HTTP status of a lone response with this error code, 0 for
+// a result (2026-07-28, transports,
 // "Sending Messages to the Server").
-func modernStatus(resp []byte) int {
-	var r struct {
-		Error *struct {
-			Code int `json:"code"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(resp, &r) != nil || r.Error == nil {
-		return http.StatusOK
-	}
-	switch r.Error.Code {
+func modernStatus(code int) int {
+	switch code {
 	case mcp.METHOD_NOT_FOUND:
 		return http.StatusNotFound
 	case mcp.PARSE_ERROR, mcp.INVALID_REQUEST, mcp.INVALID_PARAMS, mcp.HEADER_MISMATCH,
@@ -131,6 +144,8 @@ func (p *post) serveListen(msg message) error {
 	p.calls = []*call{c}
 	lifetime := time.AfterFunc(p.srv.lifetime(p.owner), func() { c.cancel(errLifetime) })
 	defer lifetime.Stop()
-	go c.run() // ends with the connection, the lifetime or the server
-	return p.answer()
+	conn := p.stream.attach()
+	defer p.stream.detach(conn)
+	p.srv.start(c)
+	return p.answer(conn)
 }

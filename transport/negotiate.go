@@ -45,28 +45,41 @@ type accepts struct{ json, sse bool }
 
 func parseAccept(r *http.Request) accepts {
 	values := r.Header.Values("Accept")
-	if len(values) == 0 {
+	switch {
+	case len(values) == 0, len(values) == 1 && values[0] == "application/json, text/event-stream": // nearly all
 		return accepts{json: true, sse: true}
 	}
-	var a accepts
+	// Of the ranges that match a type the most specific one decides.
+	var json, events int // its rank; negative when it excludes the type
 	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		typ, params, err := mime.ParseMediaType(part)
 		if err != nil {
 			continue
 		}
+		sign := 1
 		if q, err := strconv.ParseFloat(params["q"], 64); err == nil && q <= 0 {
-			continue
+			sign = -1
+		}
+		prefer := func(rank int, of *int) {
+			if rank > max(*of, -*of) {
+				*of = rank * sign
+			}
 		}
 		switch typ {
 		case "*/*":
-			a.json, a.sse = true, true
-		case jsonType, "application/*":
-			a.json = true
-		case sse.ContentType, "text/*":
-			a.sse = true
+			prefer(1, &json)
+			prefer(1, &events)
+		case "application/*":
+			prefer(2, &json)
+		case "text/*":
+			prefer(2, &events)
+		case jsonType:
+			prefer(3, &json)
+		case sse.ContentType:
+			prefer(3, &events)
 		}
 	}
-	return a
+	return accepts{json: json > 0, sse: events > 0}
 }
 
 func notAcceptable(msg string) *fault {
@@ -76,8 +89,11 @@ func notAcceptable(msg string) *fault {
 // checkContentType wants JSON declared as such: it is what curl's --json does
 // and what a cross-site form cannot do.
 func checkContentType(r *http.Request) error {
-	typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err == nil && typ == jsonType {
+	declared := r.Header.Get("Content-Type")
+	if declared == jsonType {
+		return nil
+	}
+	if typ, _, err := mime.ParseMediaType(declared); err == nil && typ == jsonType {
 		return nil
 	}
 	return &fault{

@@ -118,7 +118,7 @@ type post struct {
 func (p *post) serveLegacy() error {
 	if id := p.r.Header.Get(mcp.HeaderSessionID); id != "" && !p.initializes() {
 		var err error
-		if p.sess, err = p.srv.sessions.find(id, p.owner); err != nil {
+		if p.sess, err = p.srv.sessions.find(id, p.owner, false); err != nil {
 			return withID(err, p.msgs[0].id)
 		}
 		p.sess.touch()
@@ -140,15 +140,23 @@ func (p *post) serveLegacy() error {
 	} else {
 		p.peer = &peer{id: newSessionID(), owner: p.owner, initialized: true, version: rules, level: mcp.LoggingLevelInfo}
 	}
-	requests, err := p.takeRest()
-	if err != nil {
+	var requests []message
+	for _, m := range p.msgs {
+		if m.kind == request {
+			requests = append(requests, m)
+		}
+		if m.kind == request && m.method == string(mcp.MethodInitialize) {
+			return invalid(m.id, "initialize cannot be part of a batch")
+		}
+	}
+	if len(requests) > 0 {
+		return p.answerCalls(requests)
+	}
+	if err := p.takeRest(); err != nil {
 		return err
 	}
-	if len(requests) == 0 {
-		p.w.WriteHeader(http.StatusAccepted)
-		return nil
-	}
-	return p.answerCalls(requests)
+	p.w.WriteHeader(http.StatusAccepted)
+	return nil
 }
 
 // initializes reports whether the body is a lone initialize.
@@ -156,27 +164,24 @@ func (p *post) initializes() bool {
 	return !p.batch && p.msgs[0].kind == request && p.msgs[0].method == string(mcp.MethodInitialize)
 }
 
-// takeRest handles notifications and responses and returns the requests.
-func (p *post) takeRest() (requests []message, err error) {
+// takeRest handles notifications and responses.
+func (p *post) takeRest() error {
 	for _, m := range p.msgs {
 		switch {
-		case m.kind == request && m.method == string(mcp.MethodInitialize):
-			return nil, invalid(m.id, "initialize cannot be part of a batch")
-		case m.kind == request:
-			requests = append(requests, m)
 		case m.kind == response && (p.sess == nil || !p.sess.answer(m)) && !p.batch:
-			return nil, invalid(nil, "no request of the server with this id waits for an answer in this session")
-		case m.kind == notification && p.sess != nil:
+			return invalid(nil, "no request of the server with this id waits for an answer in this session")
+		case m.kind == notification && p.sess != nil && !p.peer.modern:
 			p.srv.notified(p.r.Context(), p.sess, m)
 		}
 	}
-	return requests, nil
+	return nil
 }
 
-// answerCalls runs the requests and answers them.
+// answerCalls runs the requests and answers them. What is refused is refused
+// before any of it has begun.
 func (p *post) answerCalls(requests []message) error {
 	if !p.accepts.json && !p.accepts.sse {
-		return notAcceptable("Accept must allow application/json or text/event-stream")
+		return withID(notAcceptable("Accept must allow application/json or text/event-stream"), requests[0].id)
 	}
 	p.stream = newStream(len(requests), p.sess != nil)
 	p.stream.jsonOnly = !p.accepts.sse
@@ -190,18 +195,23 @@ func (p *post) answerCalls(requests []message) error {
 		}
 		p.calls = append(p.calls, c)
 	}
-	for _, c := range p.calls {
-		go c.run() // ends by itself, at the latest after MaxCall; Shutdown waits for it
+	if p.batch {
+		if err := p.takeRest(); err != nil {
+			return err
+		}
 	}
-	return p.answer()
+	conn := p.stream.attach() // before a call can want to close it
+	defer p.stream.detach(conn)
+	for _, c := range p.calls {
+		p.srv.start(c)
+	}
+	return p.answer(conn)
 }
 
 // answer serves the stream of the calls: as plain JSON when the responses are
 // all there is, as SSE as soon as there is anything else.
-func (p *post) answer() error {
+func (p *post) answer(conn chan struct{}) error {
 	st := p.stream
-	conn := st.attach()
-	defer st.detach(conn)
 	// Whoever stands in front may have set a deadline for ordinary answers.
 	_ = http.NewResponseController(p.w).SetWriteDeadline(time.Time{}) // unsupported only by test recorders
 	silence := time.NewTimer(quiet)
@@ -246,7 +256,7 @@ func (p *post) answerDone(responses [][]byte, conn chan struct{}) error {
 	}
 	status := http.StatusOK
 	if p.peer.modern {
-		status = modernStatus(responses[0])
+		status = modernStatus(p.calls[0].code)
 	}
 	if !p.accepts.json && status == http.StatusOK {
 		return p.answerSSE(conn)
@@ -266,7 +276,7 @@ func (p *post) answerSSE(conn chan struct{}) error {
 		p.lost()
 		return err
 	}
-	if p.sess != nil {
+	if p.stream.id != "" {
 		p.sess.addStream(p.stream)
 		if p.peer.primes() {
 			out.prime(p.stream)

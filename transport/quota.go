@@ -84,31 +84,44 @@ func (q *quota) tidyLocked(user string) {
 	}
 }
 
-// calls counts running calls, so that Shutdown can wait for them. A WaitGroup
-// would not do: calls may begin while Shutdown begins to wait.
+// calls are those that run, so that Shutdown can wait for them and cut off what
+// is left. A WaitGroup would not do: calls may begin while Shutdown begins to
+// wait.
 type calls struct {
-	mu     sync.Mutex
-	n      int
-	closed bool
-	idle   chan struct{} // closed when the last call ends after close
+	mu      sync.Mutex
+	running map[*call]struct{}
+	closed  bool
+	idle    chan struct{} // closed when the last call ends after close
 }
 
-// begin counts a call; it fails once close was called.
-func (c *calls) begin() bool {
+// begin enters a call; it fails once close was called.
+func (c *calls) begin(one *call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
-	c.n++
+	if c.running == nil {
+		c.running = make(map[*call]struct{})
+	}
+	c.running[one] = struct{}{}
 	return true
 }
 
-func (c *calls) end() {
+func (c *calls) end(one *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.n--; c.n == 0 && c.closed {
+	if delete(c.running, one); len(c.running) == 0 && c.closed {
 		close(c.idle)
+	}
+}
+
+// cancel ends all that still run.
+func (c *calls) cancel(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for one := range c.running {
+		one.cancel(cause)
 	}
 }
 
@@ -120,7 +133,7 @@ func (c *calls) close(announce chan struct{}) {
 		return
 	}
 	c.closed, c.idle = true, make(chan struct{})
-	if c.n == 0 {
+	if len(c.running) == 0 {
 		close(c.idle)
 	}
 	close(announce)

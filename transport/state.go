@@ -8,7 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -44,14 +44,9 @@ func newSeal() cipher.AEAD {
 
 // sealState seals the requestState of an input_required result, and refuses a
 // result that asks for what the client did not declare.
-func (s *Server) sealState(c *call, body []byte) ([]byte, error) {
-	if !bytes.Contains(body, []byte(mcp.ResultTypeInputRequired)) {
-		return body, nil
-	}
-	var env map[string]json.RawMessage
-	var result map[string]json.RawMessage
-	if json.Unmarshal(body, &env) != nil || json.Unmarshal(env["result"], &result) != nil {
-		return nil, errors.New("a result is not an object")
+func (s *Server) sealState(c *call, result []byte) ([]byte, error) {
+	if !bytes.Contains(result, []byte(mcp.ResultTypeInputRequired)) {
+		return result, nil
 	}
 	var head struct {
 		Type     mcp.ResultType `json:"resultType"`
@@ -60,11 +55,14 @@ func (s *Server) sealState(c *call, body []byte) ([]byte, error) {
 			Method mcp.MCPMethod `json:"method"`
 		} `json:"inputRequests"`
 	}
-	if err := json.Unmarshal(env["result"], &head); err != nil {
+	if err := json.Unmarshal(result, &head); err != nil {
 		return nil, err
 	}
 	if head.Type != mcp.ResultTypeInputRequired {
-		return body, nil // the words are in a text
+		return result, nil // the words are in a text
+	}
+	if len(head.Requests) == 0 && head.State == "" {
+		return nil, fmt.Errorf("input_required with neither inputRequests nor requestState, by %s", c.msg.params)
 	}
 	declared := c.declared()
 	for _, r := range head.Requests {
@@ -73,7 +71,7 @@ func (s *Server) sealState(c *call, body []byte) ([]byte, error) {
 		}
 	}
 	if head.State == "" {
-		return body, nil
+		return result, nil
 	}
 	binding, err := c.binding()
 	if err != nil {
@@ -81,13 +79,14 @@ func (s *Server) sealState(c *call, body []byte) ([]byte, error) {
 	}
 	plain := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Unix())) //nolint:gosec // after 1970
 	sealed := s.seal.Seal(nil, nil, append(plain, head.State...), binding) //nolint:gosec // the nonce is random, by NewGCMWithRandomNonce
-	if result["requestState"], err = encode(base64.RawURLEncoding.EncodeToString(sealed)); err != nil {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(result, &fields); err != nil {
 		return nil, err
 	}
-	if env["result"], err = encode(result); err != nil {
+	if fields["requestState"], err = encode(base64.RawURLEncoding.EncodeToString(sealed)); err != nil {
 		return nil, err
 	}
-	return encode(env)
+	return encode(fields)
 }
 
 // openState returns the parameters to handle: as they came, or with the

@@ -298,6 +298,13 @@ func (st *stream) sole() (responses [][]byte, ok bool) {
 	return responses, true
 }
 
+// gave reports whether an event with this sequence has gone out.
+func (st *stream) gave(seq uint64) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return seq > 0 && seq <= st.seq
+}
+
 // replay returns what was written after seq, for a client that resumes.
 // complete is false when something between is no longer held; over, when the
 // stream has ended and the client has seen all there was.

@@ -110,6 +110,7 @@ type Server struct {
 	base     context.Context //nolint:containedctx // the life of the server, not of a request
 	stop     context.CancelCauseFunc
 	calls    calls          // running
+	next     chan *call     // unbuffered: from start to a goroutine that waits in runCalls
 	owned    sync.WaitGroup // the server's own goroutines
 }
 
@@ -125,6 +126,7 @@ func New(m *server.MCPServer, opts Options) *Server {
 		seal:         newSeal(),
 		broadcasts:   make(chan broadcast, maxBroadcasts),
 		draining:     make(chan struct{}),
+		next:         make(chan *call),
 	}
 	if s.owner == nil {
 		s.owner = func(*http.Request) Owner { return Owner{User: "anonymous", Key: "anonymous"} }
@@ -183,6 +185,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.calls.close(s.draining)
 	s.subs.endListens(errShutdown)
 	err := s.calls.wait(ctx)
+	s.calls.cancel(errShutdown)
 	s.sessions.endAll() // their streams still deliver what they have
 	s.stop(errShutdown)
 	s.owned.Wait()

@@ -26,7 +26,7 @@ type view struct {
 }
 
 func newView(c *call) *view {
-	return &view{peer: c.peer, call: c, token: c.msg.meta["progressToken"], over: make(chan struct{})}
+	return &view{peer: c.peer, call: c, token: c.msg.meta.progressToken(), over: make(chan struct{})}
 }
 
 // session is the view as the narrowest type that has what the call may use:
@@ -140,7 +140,11 @@ func (v *view) finish() {
 // (2025-11-25). It reports whether that is possible.
 func CloseConnection(ctx context.Context, retry time.Duration) bool {
 	v, ok := server.ClientSessionFromContext(ctx).(*view)
-	return ok && v.call.stream.id != "" && v.primes() && v.call.stream.closeConnection(retry)
+	if !ok || !v.primes() {
+		return false
+	}
+	st := v.call.stream
+	return st.id != "" && !st.jsonOnly && st.closeConnection(retry)
 }
 
 var errNoRequests = clientError("the server cannot ask this client: that takes a session, and a POST that accepts text/event-stream")

@@ -15,6 +15,11 @@ import (
 )
 
 func main() {
+	// What lives long is small beside what each call allocates: collecting less
+	// often saves a fifth of a small call's CPU. GOGC says otherwise.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
