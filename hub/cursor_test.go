@@ -129,7 +129,7 @@ func TestReset(t *testing.T) {
 func TestCursorAheadOfThisHub(t *testing.T) {
 	log := &lazyLog{MemoryLog: NewMemoryLog(1 << 20)}
 	h := newHubOver(t, log)
-	rec, err := log.Append(t.Context(), General, []byte(`{"type":"message","sender":{"name":"bob"},"message":"elsewhere"}`))
+	rec, err := log.Append(t.Context(), bobSays("elsewhere"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestCursorAheadOfThisHub(t *testing.T) {
 	log.deliver(rec)
 	wantEvents(t, early, "elsewhere")
 	nothing(t, l)
-	rec, _ = log.Append(t.Context(), General, []byte(`{"type":"message","sender":{"name":"bob"},"message":"more"}`))
+	rec, _ = log.Append(t.Context(), bobSays("more"))
 	log.deliver(rec)
 	wantEvents(t, l, "more")
 	wantEvents(t, early, "more")

@@ -32,6 +32,8 @@ type userSet []string
 
 func (u userSet) Exists(name string) bool { return slices.Contains(u, name) }
 
+func (u userSet) Names() []string { return u }
+
 var people = userSet{"alice", "bob", "carol", "dave"}
 
 // newHub makes a hub over an in-memory log.
@@ -48,6 +50,15 @@ func newHubOver(t *testing.T, log Log) *Hub {
 	}
 	t.Cleanup(h.Close)
 	return h
+}
+
+// bobSays is what the log is given when bob sends a text to General.
+func bobSays(text string) Entry {
+	data, err := json.Marshal(messageRecord{envelope: envelope{1, typeMessage}, Sender: Sender{Name: "bob"}, Message: text})
+	if err != nil {
+		panic(err)
+	}
+	return Entry{Subject: "room." + General, Data: data}
 }
 
 // seeded is the same random numbers again with every run.
@@ -73,8 +84,13 @@ func open(t *testing.T, h *Hub, a Actor, spec RoomSpec) Room {
 	return r
 }
 
+// listen listens to messages, notifications and partial messages if the options
+// do not say what to.
 func listen(t *testing.T, h *Hub, a Actor, o ListenOptions) *Listener {
 	t.Helper()
+	if o.Types == nil {
+		o.Types = []string{"message", "notification", "partial-message"}
+	}
 	l, err := h.Listen(t.Context(), a, o)
 	if err != nil {
 		t.Fatal(err)
@@ -125,15 +141,26 @@ func nothing(t *testing.T, l *Listener) {
 }
 
 // show writes events for comparison: messages as their text, partials as
-// "text…" or, ended, "text×".
+// "text…" or, ended, "text×", notifications as "level: text", log lines as
+// "[level] text", and "+user", "-user", "user types".
 func show(events []Event) string {
 	var all []string
 	for _, e := range events {
-		switch {
-		case e.Message != nil && e.Partial != nil, e.Message == nil && e.Partial == nil:
+		switch set := fmt.Sprint(e.Message != nil, e.Notification != nil, e.Partial != nil, e.Line != nil, e.Presence != nil, e.Typing != nil); {
+		case strings.Count(set, "true") != 1:
 			all = append(all, "(not exactly one field)")
 		case e.Message != nil:
 			all = append(all, e.Message.Message)
+		case e.Notification != nil:
+			all = append(all, string(e.Notification.Level)+": "+e.Notification.Message)
+		case e.Line != nil:
+			all = append(all, "["+string(e.Line.Level)+"] "+e.Line.Message)
+		case e.Presence != nil && e.Presence.Online:
+			all = append(all, "+"+e.Presence.User)
+		case e.Presence != nil:
+			all = append(all, "-"+e.Presence.User)
+		case e.Typing != nil:
+			all = append(all, e.Typing.User+" types")
 		case e.Partial.IsComplete && e.Partial.Cancelled:
 			all = append(all, e.Partial.Message+"×")
 		case !e.Partial.IsComplete && !e.Partial.Cancelled:
@@ -257,13 +284,13 @@ func (l *oddLog) Read(ctx context.Context, r Range) ([]Record, error) {
 	return l.read(l.Log.Read(ctx, r))
 }
 
-func (l *oddLog) Append(ctx context.Context, room string, data []byte) (Record, error) {
+func (l *oddLog) Append(ctx context.Context, e Entry) (Record, error) {
 	if l.append != nil {
 		if err := l.append(ctx); err != nil {
 			return Record{}, err
 		}
 	}
-	return l.Log.Append(ctx, room, data)
+	return l.Log.Append(ctx, e)
 }
 
 // TestOverOldLog: a hub that starts over a log with messages has all of them,
@@ -318,7 +345,7 @@ func TestStartWhileAppending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &oddLog{Log: NewMemoryLog(1 << 20)}
 		add := func() {
-			if _, err := log.Append(t.Context(), General, []byte(`{"type":"message","sender":{"name":"bob"},"message":"x"}`)); err != nil {
+			if _, err := log.Append(t.Context(), bobSays("x")); err != nil {
 				t.Error(err)
 			}
 		}
@@ -339,7 +366,7 @@ func TestStartWhileAppending(t *testing.T) {
 	lazy := &lazyLog{MemoryLog: NewMemoryLog(1 << 20)}
 	var records []Record
 	for range 2 {
-		r, err := lazy.Append(t.Context(), General, []byte(`{"type":"message","sender":{"name":"bob"},"message":"x"}`))
+		r, err := lazy.Append(t.Context(), bobSays("x"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,17 +396,26 @@ func TestForeignRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := listen(t, h, alice, ListenOptions{})
-	for room, data := range map[string]string{
-		General:   "secret text",
-		"nowhere": `{"type":"message","sender":{"name":"bob"},"message":"secret text"}`,
-		"dm/a":    `{"type":"message","sender":{"name":"bob"},"message":"secret text"}`,
-	} {
-		if _, err := log.Append(t.Context(), room, []byte(data)); err != nil {
+	message := string(bobSays("secret text").Data)
+	unreadable := []Entry{
+		{Subject: "room.general", Data: []byte("secret text")},
+		{Subject: "room.general", Data: []byte(`{"v":1,"type":"other","message":"secret text"}`)},
+		{Subject: "room.general", Data: []byte(strings.Replace(message, `"v":1`, `"v":2`, 1))},
+		{Subject: "room.general", Data: []byte(`{"v":1,"type":"message","message":["secret text"]}`)},
+		{Subject: "room.general", Data: []byte(`{"v":1,"type":"notification","message":"secret text"}`)},
+		{Subject: "user.alice", Data: []byte(message)},
+		{Subject: "all", Data: []byte(`{"v":1,"type":"notification","message":["secret text"]}`)},
+		{Subject: "general", Data: []byte(message)},
+	}
+	for _, e := range append(unreadable,
+		Entry{Subject: "room.nowhere", Data: []byte(message)},
+		Entry{Subject: "room.dm/a", Data: []byte(message)},
+		Entry{Subject: "room.dm/bob/carol", Data: []byte(message)},
+		Entry{Subject: "user.bob", Data: []byte(`{"v":1,"type":"notification","message":"secret text"}`)},
+	) {
+		if _, err := log.Append(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := log.Append(t.Context(), General, []byte(`{"type":"other","message":"secret text"}`)); err != nil {
-		t.Fatal(err)
 	}
 	send(t, h, bob, General, "hello")
 	wantEvents(t, l, "hello")
@@ -394,7 +430,7 @@ func TestForeignRecords(t *testing.T) {
 		t.Errorf("history is %q, %v", texts(page), err)
 	}
 	h.Close()
-	if s := logged.String(); strings.Count(s, "level=ERROR") != 2 || !strings.Contains(s, "seq=") || strings.Contains(s, "secret") {
+	if s := logged.String(); strings.Count(s, "level=ERROR") != len(unreadable) || !strings.Contains(s, "seq=") || strings.Contains(s, "secret") {
 		t.Errorf("logged: %s", s)
 	}
 }

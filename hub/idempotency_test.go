@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -236,11 +237,11 @@ func TestIdempotencyBounds(t *testing.T) {
 	for i := range maxKeys - maxUserKeys - 1 {
 		use(Actor{Name: fmt.Sprint("u", i/maxUserKeys)}, fmt.Sprint(i))
 	}
-	if n := len(h.keys.claims); n != maxKeys {
+	if n := len(h.keys.newest); n != maxKeys {
 		t.Fatalf("%d keys are remembered, want %d", n, maxKeys)
 	}
 	use(carol, "one more") // pushes out the oldest of all
-	if n := len(h.keys.claims); n != maxKeys {
+	if n := len(h.keys.newest); n != maxKeys {
 		t.Errorf("%d keys are remembered, want %d", n, maxKeys)
 	}
 	if !use(alice, "2") || !use(carol, "one more") || use(bob, "bob's") {
@@ -250,12 +251,12 @@ func TestIdempotencyBounds(t *testing.T) {
 
 // TestIdempotencyAllRunning: keys of calls that are running are not forgotten.
 func TestIdempotencyAllRunning(t *testing.T) {
-	k := newKeys()
+	k := newKeys(NewMemoryBucket(1<<20), slog.New(slog.DiscardHandler))
 	for i := range maxKeys {
-		if _, _, err := k.claim(t.Context(), keyID{"alice", "", fmt.Sprint(i)}, [32]byte{}); err != nil {
+		if err := k.run(t.Context(), &claim{user: "alice", key: fmt.Sprint("alice/", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, _, err := k.claim(t.Context(), keyID{"bob", "", "k"}, [32]byte{})
+	err := k.run(t.Context(), &claim{user: "bob", key: "bob/k"})
 	wantCode(t, err, Full, "idempotency_key")
 }

@@ -32,9 +32,9 @@ type live struct {
 	shown       list.List             // those that have a partial, least recently shown first
 	partialStep uint64                // counts the partials that were shown
 
-	lines  ring   // the newest log lines
-	people people // who is here
-	hints  hints  // comings and goings, and who types
+	lines   ring    // the newest log lines
+	present present // who is here
+	hints   hints   // comings and goings, and who types
 
 	soon   map[*room]kinds // what to wake for at the next tick; of nil: whoever there is
 	tick   *time.Timer     // that tick; nil when soon is empty
@@ -75,7 +75,7 @@ func newLive() *live {
 		streams:   map[string]*Streaming{},
 		streamsOf: map[string]int{},
 		lines:     ring{max: linesBytes},
-		people:    people{},
+		present:   present{},
 		hints:     hints{byKey: map[string]*list.Element{}},
 		soon:      map[*room]kinds{},
 	}
@@ -301,7 +301,7 @@ func (l *live) close() {
 			l.unregisterLocked(t)
 		}
 	}
-	l.people.clear()
+	l.present.clear()
 	if l.tick != nil {
 		l.tick.Stop()
 	}

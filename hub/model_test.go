@@ -77,7 +77,7 @@ func newModel(t *testing.T, seed uint64) *model {
 			m.members[directName(a, b)] = []string{a, b}
 		}
 	}
-	m.hub.live.ring.max = m.rng.IntN(20) * 300
+	m.hub.live.ring.max = m.rng.IntN(20) * smallEntry
 	return m
 }
 
@@ -193,9 +193,9 @@ func (m *model) open() {
 
 func (m *model) expel() {
 	room, user := pick(m, "r1", "r2", "r3"), m.actor().Name
-	if members := m.members[room]; members != nil {
-		m.members[room] = slices.DeleteFunc(members, func(u string) bool { return u == user })
-		expel(m.hub, room, user)
+	if slices.Contains(m.members[room], user) {
+		m.members[room] = slices.DeleteFunc(m.members[room], func(u string) bool { return u == user })
+		expel(m.t, m.hub, room, user)
 	}
 }
 

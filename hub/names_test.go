@@ -46,23 +46,23 @@ func TestCheckText(t *testing.T) {
 
 func TestCheckTopic(t *testing.T) {
 	for _, good := range []string{"", "Plans for May – 五月の予定", strings.Repeat("x", maxTopic)} {
-		if err := checkTopic(good); err != nil {
+		if err := checkLine("topic", good, maxTopic); err != nil {
 			t.Errorf("%.20q: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"a\nb", "\x00", "\x7f", "\u0085", "\xff", strings.Repeat("x", maxTopic+1)} {
-		wantCode(t, checkTopic(bad), Invalid, "topic")
+		wantCode(t, checkLine("topic", bad, maxTopic), Invalid, "topic")
 	}
 }
 
 func TestCheckKey(t *testing.T) {
 	for _, good := range []string{"", "x", "a b", "~!", strings.Repeat("x", maxKey)} {
-		if err := checkKey(good); err != nil {
+		if err := checkKey("idempotency_key", good); err != nil {
 			t.Errorf("%.20q: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"\n", "a\tb", "\x00", "\x7f", "é", "\xff", strings.Repeat("x", maxKey+1)} {
-		wantCode(t, checkKey(bad), Invalid, "idempotency_key")
+		wantCode(t, checkKey("idempotency_key", bad), Invalid, "idempotency_key")
 	}
 }
 

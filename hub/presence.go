@@ -88,8 +88,8 @@ func (h *Hub) Typing(_ context.Context, a Actor, t Target) error {
 	return nil
 }
 
-// people are those who are here, or have just left, by user; at most maxPeople.
-type people map[string]*person
+// present are those who are here, or have just left, by user; at most maxPeople.
+type present map[string]*person
 
 type person struct {
 	via   string
@@ -97,7 +97,7 @@ type person struct {
 	gone  *time.Timer // running while the user has no listener
 }
 
-func (p people) clear() {
+func (p present) clear() {
 	for _, who := range p {
 		if who.gone != nil {
 			who.gone.Stop()
@@ -108,13 +108,13 @@ func (p people) clear() {
 
 // arriveLocked makes a user be here.
 func (l *live) arriveLocked(user, via string) *person {
-	who := l.people[user]
+	who := l.present[user]
 	if who == nil {
-		if user == "" || l.ended || len(l.people) >= maxPeople {
+		if user == "" || l.ended || len(l.present) >= maxPeople {
 			return nil
 		}
 		who = &person{via: cleanVia(via)}
-		l.people[user] = who
+		l.present[user] = who
 		l.announceLocked(user, true, who.via)
 	}
 	who.via = cleanVia(via)
@@ -127,7 +127,7 @@ func (l *live) arriveLocked(user, via string) *person {
 
 // leaveLocked notes that a user has no listener any more.
 func (l *live) leaveLocked(user string) {
-	who := l.people[user]
+	who := l.present[user]
 	if who == nil || l.ended {
 		return
 	}
@@ -139,8 +139,8 @@ func (l *live) leaveLocked(user string) {
 	timer = time.AfterFunc(wait, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if who.gone == timer && l.people[user] == who {
-			delete(l.people, user)
+		if who.gone == timer && l.present[user] == who {
+			delete(l.present, user)
 			l.announceLocked(user, false, who.via)
 		}
 	})
@@ -159,7 +159,7 @@ func (l *live) seen(user, via string) {
 }
 
 func (l *live) announceLocked(user string, online bool, via string) {
-	if len(l.people) > maxAnnounced {
+	if len(l.present) > maxAnnounced {
 		return
 	}
 	p := &Presence{User: user, Online: online, Via: via, Time: timeOf(time.Now())}
@@ -185,7 +185,7 @@ func (l *live) fill(people []Person) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range people {
-		if who := l.people[people[i].Name]; who != nil {
+		if who := l.present[people[i].Name]; who != nil {
 			people[i].Online, people[i].Via = true, who.via
 		}
 	}

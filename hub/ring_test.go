@@ -2,7 +2,6 @@ package hub
 
 import (
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -59,7 +58,7 @@ func FuzzStitch(f *testing.F) {
 	f.Add(uint64(3), uint64(1000))
 	f.Fuzz(func(t *testing.T, seed, start uint64) {
 		rng := seeded(seed)
-		r := ring{max: 256 * (1 + rng.IntN(20))}
+		r := ring{max: 512 * (1 + rng.IntN(20))}
 		var log []entry
 		seq := uint64(0)
 		grow := func() {
@@ -108,7 +107,7 @@ func FuzzStitch(f *testing.F) {
 }
 
 func TestRing(t *testing.T) {
-	r := ring{max: 5 * 1000}
+	r := ring{max: 5 * 3500}
 	var seq uint64
 	for i := range 1000 {
 		seq += uint64(1 + i%3)
@@ -116,7 +115,7 @@ func TestRing(t *testing.T) {
 		if i == 500 {
 			size = 10_000 // bigger than the ring
 		}
-		r.add(entry{seq: seq, room: &room{}, message: &Message{Message: strings.Repeat("x", size)}})
+		r.add(entry{seq: seq, bytes: size})
 		held := 0
 		for _, e := range r.entries {
 			held += e.size()

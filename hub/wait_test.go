@@ -191,7 +191,7 @@ func TestWaitLosesRoom(t *testing.T) {
 		named := wait(t.Context(), h, bob, WaitQuery{Rooms: []string{General, "den"}})
 		ctx, cancel := context.WithCancel(t.Context())
 		anything := wait(ctx, h, bob, WaitQuery{})
-		expel(h, "den", "bob")
+		expel(t, h, "den", "bob")
 		send(t, h, alice, "den", "secret")
 		synctest.Wait()
 		if !named.done || !errors.Is(named.err, ErrNotFound) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,8 +20,8 @@ import (
 const patience = 20 * time.Second
 
 // Run tests a log. newLog returns an empty one of a new epoch, which holds at
-// least 2 MiB and is full at 16 MiB at the latest, and closes it at the end of
-// the test.
+// least 2 MiB, is full at 16 MiB at the latest and evicts nothing, and closes
+// it at the end of the test.
 func Run(t *testing.T, newLog func(t *testing.T) hub.Log) {
 	for _, test := range []struct {
 		name string
@@ -36,6 +37,10 @@ func Run(t *testing.T, newLog func(t *testing.T) hub.Log) {
 		{"follow while appending", testFollowWhileAppending},
 		{"followers append and read", testFollowerUsesLog},
 		{"stop", testStop},
+		{"slow follower", testSlowFollower},
+		{"time to live", testTTL},
+		{"known IDs", testIDs},
+		{"known IDs at once", testIDsAtOnce},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newLog(t)) })
 	}
@@ -130,15 +135,21 @@ func testCopies(t *testing.T, log hub.Log) {
 	if got := read(t, log, hub.Range{Limit: 1}); len(got) != 1 || string(got[0].Data) != "as it was" {
 		t.Errorf("the log changed with the slice it was given: %v", got)
 	}
-	for _, odd := range [][]byte{nil, {}, {0}, {0xff, '\r', '\n', 0}, bytes.Repeat([]byte{'x'}, 400_000)} {
-		want, err := log.Append(t.Context(), hub.Entry{Subject: "dm/alice/bob", Data: odd})
-		if err != nil {
-			t.Fatal(err)
+	add(t, log, "another room", "between")
+	for _, subject := range []string{"room.dm/alice/bob", "all", "", "a b.*.>\x00é", "%2a", strings.Repeat("x", 128)} {
+		for _, odd := range [][]byte{nil, {}, {0}, {0xff, '\r', '\n', 0}, bytes.Repeat([]byte{'x'}, 40_000)} {
+			want, err := log.Append(t.Context(), hub.Entry{Subject: subject, Data: odd})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := read(t, log, hub.Range{Subjects: []string{subject}, After: want.Seq - 1, Limit: 1})
+			if len(got) != 1 || !bytes.Equal(got[0].Data, odd) || got[0].Subject != subject {
+				t.Errorf("%d bytes in %q came back different", len(odd), subject)
+			}
 		}
-		got := read(t, log, hub.Range{After: want.Seq - 1, Limit: 1})
-		if len(got) != 1 || !bytes.Equal(got[0].Data, odd) || got[0].Subject != "dm/alice/bob" {
-			t.Errorf("data of %d bytes came back different", len(odd))
-		}
+	}
+	if r, err := log.Append(t.Context(), hub.Entry{Subject: "room", Data: make([]byte, 1<<20)}); err != nil || len(r.Data) != 1<<20 {
+		t.Errorf("a MiB is not stored: %v", err)
 	}
 }
 
@@ -147,12 +158,11 @@ func testFull(t *testing.T, log hub.Log) {
 	var stored []hub.Record
 	for {
 		r, err := log.Append(t.Context(), hub.Entry{Subject: "room", Data: data})
-		var full *hub.Error
-		if errors.As(err, &full) && full.Code == hub.Full {
+		if isFull(err) {
 			break
 		}
 		if err != nil {
-			t.Fatalf("a full log fails with %v, want an Error of code %s", err, hub.Full)
+			t.Fatalf("a full log fails with %v, want an error for which Full holds", err)
 		}
 		if stored = append(stored, r); len(stored) > 16<<20/len(data) {
 			t.Fatalf("the log is not full with %d records of %d bytes", len(stored), len(data))
@@ -165,6 +175,15 @@ func testFull(t *testing.T, log hub.Log) {
 	if s := state(t, log); s.First != stored[0].Seq || s.Last != stored[len(stored)-1].Seq {
 		t.Errorf("bounds of a full log are %d and %d", s.First, s.Last)
 	}
+}
+
+// isFull tells whether an error has the method Full and it holds.
+func isFull(err error) bool {
+	var full interface {
+		error
+		Full() bool
+	}
+	return errors.As(err, &full) && full.Full()
 }
 
 func testCancelled(t *testing.T, log hub.Log) {
@@ -298,6 +317,153 @@ func testStop(t *testing.T, log hub.Log) {
 	stop()
 	if !left {
 		t.Error("stop returned while the follower was running")
+	}
+}
+
+// testSlowFollower: a follower that is far behind still gets everything, and
+// holds up nobody.
+func testSlowFollower(t *testing.T, log hub.Log) {
+	hold := make(chan struct{})
+	var mu sync.Mutex
+	var got []hub.Record
+	done := make(chan struct{})
+	const n = 1500
+	stop := log.Follow(func(r hub.Record) {
+		<-hold
+		mu.Lock()
+		defer mu.Unlock()
+		if got = append(got, r); len(got) == n {
+			close(done)
+		}
+	})
+	defer stop()
+	quick := follow(t, log)
+	var want []hub.Record
+	for i := range n {
+		want = append(want, add(t, log, "room", fmt.Sprint(i)))
+	}
+	same(t, "the quick follower", quick.wait(t, n), want)
+	close(hold)
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("the slow follower is stuck")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	same(t, "the slow follower", got, want)
+}
+
+// testTTL: what expires is gone, between records that stay, its sequences are
+// not used again, and neither a reader nor a follower waits for it.
+func testTTL(t *testing.T, log hub.Log) {
+	follower := follow(t, log)
+	kept := []hub.Record{add(t, log, "user.alice", "1")}
+	short := func() hub.Record {
+		r, err := log.Append(t.Context(), hub.Entry{Subject: "user.alice", Data: []byte("short"), TTL: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for range 3 {
+		short()
+	}
+	kept = append(kept, add(t, log, "user.alice", "2"))
+	long, err := log.Append(t.Context(), hub.Entry{Subject: "user.alice", Data: []byte("long"), TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept = append(kept, long)
+	follower.wait(t, 6)
+	last := short()
+	within := time.NewTimer(patience)
+	defer within.Stop()
+	for len(read(t, log, hub.Range{Limit: 10})) > 3 {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-within.C:
+			t.Fatal("records outlive their time")
+		}
+	}
+	if s := state(t, log); s.First != 1 || s.Last != last.Seq {
+		t.Errorf("bounds are %d and %d, want 1 and %d", s.First, s.Last, last.Seq)
+	}
+	kept = append(kept, add(t, log, "user.alice", "3"))
+	if kept[3].Seq != last.Seq+1 {
+		t.Errorf("sequence %d after %d", kept[3].Seq, last.Seq)
+	}
+	same(t, "what is left", read(t, log, hub.Range{Limit: 10}), kept)
+	same(t, "the latest", read(t, log, hub.Range{Limit: 2, Latest: true}), kept[2:])
+	same(t, "of a subject", read(t, log, hub.Range{Subjects: []string{"user.alice", "all"}, Limit: 10}), kept)
+	got := follower.until(t, kept[3].Seq)
+	same(t, "the end of what the follower got", got[len(got)-1:], kept[3:])
+}
+
+// testIDs: an entry with a known ID is not stored again, whatever else it is.
+func testIDs(t *testing.T, log hub.Log) {
+	follower := follow(t, log)
+	first, err := log.Append(t.Context(), hub.Entry{Subject: "room", Data: []byte("first"), ID: "an ID/with.*.> odd\ncharacters é"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := add(t, log, "room", "second")
+	for _, e := range []hub.Entry{{Subject: "room", Data: []byte("first")}, {Subject: "other", Data: []byte("another")}} {
+		e.ID = "an ID/with.*.> odd\ncharacters é"
+		r, err := log.Append(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "the answer to a known ID", []hub.Record{r}, []hub.Record{first})
+	}
+	third, err := log.Append(t.Context(), hub.Entry{Subject: "room", Data: []byte("first"), ID: strings.Repeat("x", 128)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []hub.Record{first, second, third}
+	same(t, "the log", read(t, log, hub.Range{Limit: 10}), want)
+	same(t, "its follower", follower.wait(t, 3), want)
+}
+
+// testIDsAtOnce: of many at once with one ID one is stored, and those without
+// do not suffer.
+func testIDsAtOnce(t *testing.T, log hub.Log) {
+	const writers, each = 10, 20
+	var mu sync.Mutex
+	seqs := map[string]map[uint64]bool{} // by ID
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				e := hub.Entry{Subject: "room", Data: fmt.Append(nil, w, " ", i)}
+				if i%2 == 1 {
+					e.ID = fmt.Sprint("key of all writers ", i)
+				}
+				r, err := log.Append(t.Context(), e)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if e.ID == "" && !bytes.Equal(r.Data, e.Data) {
+					t.Errorf("%q is answered with %q", e.Data, r.Data)
+				}
+				mu.Lock()
+				if seqs[e.ID] == nil {
+					seqs[e.ID] = map[uint64]bool{}
+				}
+				seqs[e.ID][r.Seq] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for id, of := range seqs {
+		if want := map[bool]int{true: writers * each / 2, false: 1}[id == ""]; len(of) != want {
+			t.Errorf("ID %q was stored %d times, want %d", id, len(of), want)
+		}
+	}
+	if n := len(read(t, log, hub.Range{Limit: 1000})); n != writers*each/2+each/2 {
+		t.Errorf("%d records, want %d", n, writers*each/2+each/2)
 	}
 }
 
