@@ -118,7 +118,7 @@ func (st *stream) listen(ctx context.Context, after string) (err error) {
 		After:     after,
 		Rooms:     st.query.rooms,
 		Types:     st.query.kinds(),
-		LineLevel: st.query.logLevel,
+		LineLevel: hub.LineLevel(st.query.logLevel),
 	})
 	return err
 }
@@ -137,13 +137,16 @@ func (st *stream) serve(ctx context.Context, lost *hub.Error) {
 	if err == nil {
 		err = st.run(ctx)
 	}
+	told, isTold := errors.AsType[*hub.Error](err)
 	switch {
 	case errors.Is(err, errGone), errors.Is(err, context.Canceled):
 		return
 	case errors.Is(err, errLifetime):
 		err = st.out.event(sse.Event{Retry: spread(reconnectAfter, 0.5)})
-	case errors.Is(err, errDrained), errors.Is(err, &hub.Error{Code: hub.Unavailable}):
+	case errors.Is(err, errDrained):
 		err = st.out.event(farewell(eventShutdown, "the server is shutting down; reconnect in a moment"))
+	case isTold:
+		err = st.out.event(farewell(eventError, told.Msg))
 	default:
 		st.server.logger.LogAttrs(ctx, slog.LevelError, "a stream of events failed", slog.String("user", st.actor.Name), slog.Any("error", err))
 		err = st.out.event(farewell(eventError, "something went wrong in the server; reconnect in a moment"))
@@ -209,13 +212,28 @@ func (st *stream) write(ctx context.Context, events []hub.Event) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if frame := st.frames.of(ev); frame != nil {
-			if err := st.out.frame(frame); err != nil {
-				return err
-			}
+		if err := st.show(ev); err != nil {
+			return err
 		}
 	}
 	return st.out.flush()
+}
+
+// show adds an event to what is sent. Before the message that a stream has
+// shown in parts comes a last part, so that who follows only those is not left
+// waiting.
+func (st *stream) show(ev hub.Event) error {
+	if ev.Message != nil {
+		if last := st.frames.last(ev); last != nil {
+			if err := st.out.frame(last); err != nil {
+				return err
+			}
+		}
+		if !st.query.wants(eventMessage) {
+			return nil
+		}
+	}
+	return st.out.frame(st.frames.of(ev))
 }
 
 // restart goes on from now after the log has lost what was to come next. The

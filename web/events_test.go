@@ -216,6 +216,67 @@ func TestWire(t *testing.T) {
 	s.wantEvent(t, "partial-message", false, object{
 		"stream_id": "…", "room": "general", "sender": sender, "time": "…", "message": "one ", "progress": 25.0, "isComplete": true, "cancelled": true,
 	})
+
+	delta := f.open(t, "bob", "?partials=delta&types=partial-message")
+	defer delta.close()
+	st = f.begin(t, alice, hub.General)
+	st.Part("one ", 1, 4)
+	s.wantEvent(t, "partial-message", false, object{
+		"stream_id": "…", "room": "general", "sender": sender, "time": "…", "message": "one ", "progress": 25.0, "isComplete": false,
+	})
+	delta.wantEvent(t, "partial-message", false, object{
+		"stream_id": "…", "room": "general", "sender": sender, "time": "…", "offset": 0.0, "delta": "one ", "progress": 25.0, "isComplete": false,
+	})
+	if _, err := st.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantEvent(t, "partial-message", false, object{
+		"stream_id": "…", "room": "general", "sender": sender, "time": "…", "message": "one ", "progress": 100.0, "isComplete": true,
+	})
+	delta.wantEvent(t, "partial-message", false, object{
+		"stream_id": "…", "room": "general", "sender": sender, "time": "…", "offset": 4.0, "delta": "", "progress": 100.0, "isComplete": true,
+	})
+	s.wantEvent(t, "message", true, object{
+		"id": "…", "type": "message", "room": "general", "sender": sender, "message": "one ", "time": "…", "stream_id": "…",
+	})
+
+	progress := 40
+	sent, err := f.hub.Notify(t.Context(), alice, hub.NotificationDraft{To: "bob", Level: hub.LevelSuccess, Title: "Build", Message: "done", Progress: &progress, Key: "build"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev = s.next(t)
+	if want, err := json.Marshal(sent); err != nil || ev.Name != "notification" || ev.ID != sent.ID || string(ev.Data) != string(want) {
+		t.Errorf("%v: got %s %q %s, want %s", err, ev.Name, ev.ID, ev.Data, want)
+	}
+	f.notify(t, "", "to all")
+	s.wantEvent(t, "notification", true, object{"id": "…", "level": "info", "message": "to all", "sender": sender, "time": "…"})
+
+	lines := f.open(t, "bob", "?types=log")
+	defer lines.close()
+	if _, err := f.hub.WriteLog(t.Context(), alice, hub.LineDraft{Level: hub.LineWarn, Logger: "db", Message: "slow", Fields: object{"ms": 12}}); err != nil {
+		t.Fatal(err)
+	}
+	lines.wantEvent(t, "log", false, object{"id": "…", "level": "warn", "logger": "db", "message": "slow", "fields": object{"ms": 12.0}, "sender": sender, "time": "…"})
+
+	if err := f.hub.Typing(t.Context(), alice, hub.Target{}); err != nil {
+		t.Fatal(err)
+	}
+	s.wantEvent(t, "typing", false, object{"room": "general", "user": "alice", "time": "…"})
+
+	here := f.open(t, "bob", "?types=presence")
+	defer here.close()
+	defer f.open(t, "carol", "").close()
+	if ev, err := here.read(); err != nil || ev.Name != "presence" || ev.ID != "" || !reflect.DeepEqual(fields(t, ev), object{"user": "carol", "online": true, "time": "…"}) {
+		t.Errorf("%v: %s %s", err, ev.Name, ev.Data)
+	}
+}
+
+func (f *fixture) notify(t *testing.T, to, text string) {
+	t.Helper()
+	if _, err := f.hub.Notify(t.Context(), alice, hub.NotificationDraft{To: to, Level: hub.LevelInfo, Message: text}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // texts that people write, and that attackers do.
@@ -317,13 +378,15 @@ func TestFilters(t *testing.T) {
 		return s
 	}
 	all, pub, dm := open(""), open("?rooms=pub"), open("?rooms=dm/alice/bob,pub&types=message,ping")
-	messages, partials, none := open("?types=message"), open("?types=partial-message"), open("?types=system,ping")
+	fromInfo, fromWarn, fromDebug := open("?types=log"), open("?log_level=warn&rooms=pub"), open("?types=log&log_level=debug")
+	messages, partials, none, notes := open("?types=message"), open("?types=partial-message"), open("?types=system,ping"), open("?types=notification")
 
 	f.send(t, alice, hub.General, "1")
 	f.send(t, alice, "pub", "2")
 	f.send(t, alice, "dm/alice/bob", "3")
 	all.want(t, "message 1", "message 2", "message 3")
 	pub.want(t, "message 2")
+	fromWarn.want(t, "message 2")
 	dm.want(t, "message 2", "message 3")
 	messages.want(t, "message 1", "message 2", "message 3")
 
@@ -335,14 +398,28 @@ func TestFilters(t *testing.T) {
 	all.want(t, "partial-message so far ×")
 	partials.want(t, "partial-message so far ×")
 
+	f.notify(t, "bob", "5")
+	all.want(t, "notification 5")
+	pub.want(t, "notification 5") // it is of no room
+	notes.want(t, "notification 5")
+	for _, level := range []hub.LineLevel{hub.LineDebug, hub.LineInfo, hub.LineWarn, hub.LineError} {
+		if _, err := f.hub.WriteLog(t.Context(), alice, hub.LineDraft{Level: level, Message: string(level)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fromInfo.want(t, "log info", "log warn", "log error")
+	fromWarn.want(t, "notification 5", "log warn", "log error")
+	fromDebug.want(t, "log debug", "log info", "log warn", "log error")
+
 	f.send(t, alice, "pub", "4")
+	fromWarn.want(t, "message 4")
 	all.want(t, "message 4")
 	pub.want(t, "message 4")
 	dm.want(t, "message 4")
 	messages.want(t, "message 4")
 
 	go func() { _ = f.web.Shutdown(t.Context()) }()
-	for _, s := range []*feed{partials, none, messages, pub, dm, all} {
+	for _, s := range []*feed{partials, none, notes, fromInfo, fromWarn, fromDebug, messages, pub, dm, all} {
 		if ev := s.next(t); ev.Name != eventShutdown {
 			t.Errorf("got %s, want nothing but the end", show(ev))
 		}
@@ -388,6 +465,15 @@ func TestVisible(t *testing.T) {
 		s.close()
 	}
 
+	f.notify(t, "bob", "for bob")
+	f.notify(t, "carol", "for carol")
+	f.notify(t, "", "for all")
+	toBob.want(t, "notification for bob", "notification for all")
+	toCarol.want(t, "notification for carol", "notification for all")
+	s := f.open(t, "carol", "?types=notification&last_event_id=0")
+	s.want(t, "notification for carol", "notification for all")
+	s.close()
+
 	f.openRoom(t, alice, hub.RoomSpec{Name: "den", Invite: []string{"carol"}})
 	f.send(t, alice, "den", "welcome")
 	toCarol.want(t, "message welcome")
@@ -424,8 +510,11 @@ func TestPartials(t *testing.T) {
 		if _, err := st.Finish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []*feed{full, delta, late, lateDelta} {
-			s.want(t, "message 日本語 ok")
+		for _, s := range []*feed{full, late} {
+			s.want(t, "partial-message 日本語 ok .", "message 日本語 ok")
+		}
+		for _, s := range []*feed{delta, lateDelta} {
+			s.want(t, "partial-message @12+ .", "message 日本語 ok")
 		}
 
 		st = f.begin(t, alice, hub.General)
@@ -436,6 +525,44 @@ func TestPartials(t *testing.T) {
 		st.Cancel()
 		full.want(t, "partial-message half more ×")
 		delta.want(t, "partial-message @4+ more ×")
+
+		// Skipped steps, and a text at the end that is not what was shown.
+		st, _, err := f.hub.Stream(t.Context(), alice, hub.Draft{Text: "a text"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Part("a ", 1, 4)
+		full.want(t, "partial-message a")
+		delta.want(t, "partial-message @0+a")
+		for range 3 {
+			st.Part("x", 1, 4)
+		}
+		full.want(t, "partial-message a xxx")
+		delta.want(t, "partial-message @2+xxx")
+		if _, err := st.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		full.want(t, "partial-message a text .", "message a text")
+		delta.want(t, "partial-message @0+a text .", "message a text")
+	})
+}
+
+// TestPartialsOnly: who follows nothing but partial messages gets their ends,
+// and no messages.
+func TestPartialsOnly(t *testing.T) {
+	inBubble(t, Limits{}, func(t *testing.T, f *fixture) {
+		s := f.open(t, "bob", "?types=partial-message")
+		defer s.close()
+		for range 2 {
+			f.send(t, alice, hub.General, "not in parts")
+			st := f.begin(t, alice, hub.General)
+			st.Part("in parts", 1, 2)
+			s.want(t, "partial-message in parts")
+			if _, err := st.Finish(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.want(t, "partial-message in parts .")
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"wigwag/hub"
@@ -16,25 +17,22 @@ import (
 type frames struct {
 	encode func(id, name string, v any) []byte // encodeFrame, which a test counts
 	deltas bool
-	given  map[string]int // with deltas: how many bytes of each message on its way were given, by stream ID
+	given  map[string]string // the text so far, as this stream has given it, of each message on its way, by stream ID
 }
 
 func newFrames(encode func(id, name string, v any) []byte, deltas bool) frames {
-	return frames{encode: encode, deltas: deltas, given: map[string]int{}}
+	return frames{encode: encode, deltas: deltas, given: map[string]string{}}
 }
 
 // of returns the frame of an event.
 func (f *frames) of(ev hub.Event) []byte {
 	switch {
 	case ev.Message != nil:
-		delete(f.given, ev.Message.StreamID)
 		return f.shared(ev, ev.Message.ID, eventMessage, ev.Message)
 	case ev.Notification != nil:
 		return f.shared(ev, ev.Notification.ID, eventNotification, ev.Notification)
-	case ev.Partial != nil && f.deltas:
-		return f.delta(ev)
 	case ev.Partial != nil:
-		return f.shared(ev, "", eventPartial, ev.Partial)
+		return f.partial(ev, ev.Partial)
 	case ev.Line != nil:
 		return f.shared(ev, "", eventLog, ev.Line)
 	case ev.Presence != nil:
@@ -46,30 +44,36 @@ func (f *frames) of(ev hub.Event) []byte {
 }
 
 func (f *frames) shared(ev hub.Event, id, name string, v any) []byte {
-	return ev.Frame("event", func() []byte { return f.encode(id, name, v) })
+	return ev.Frame(name, func() []byte { return f.encode(id, name, v) })
 }
 
-// deltaPartial is a partial message as what it adds to the one before it.
-type deltaPartial struct {
-	StreamID   string     `json:"stream_id"`
-	Room       string     `json:"room"`
-	Sender     hub.Sender `json:"sender"`
-	Time       hub.Time   `json:"time"`
-	Offset     int        `json:"offset"` // where delta begins, in bytes of UTF-8: how much this stream has given before
-	Delta      string     `json:"delta"`
-	Progress   int        `json:"progress"`
-	IsComplete bool       `json:"isComplete"`
-	Cancelled  bool       `json:"cancelled,omitempty"`
+// last returns the frame of the partial message that ends those which led to
+// this message, or nil when this stream has given none.
+func (f *frames) last(ev hub.Event) []byte {
+	m := ev.Message
+	if _, ok := f.given[m.StreamID]; !ok {
+		return nil
+	}
+	return f.partial(ev, &hub.Partial{
+		StreamID: m.StreamID, Room: m.Room, Sender: m.Sender, Time: m.Time,
+		Message: m.Message, Progress: 100, IsComplete: true,
+	})
 }
 
-// delta returns the frame with what a partial adds to the last one of the same
-// message that this stream was given, if any. Most streams were given the same
-// one, so the frame is shared, too.
-func (f *frames) delta(ev hub.Event) []byte {
-	p := ev.Partial
-	offset := min(f.given[p.StreamID], len(p.Message))
-	if f.given[p.StreamID] = len(p.Message); p.IsComplete {
+// partial returns the frame of a partial message that belongs to an event. As
+// a difference it depends on what this stream has given before, which is the
+// same for most streams.
+func (f *frames) partial(ev hub.Event, p *hub.Partial) []byte {
+	before := f.given[p.StreamID]
+	if f.given[p.StreamID] = p.Message; p.IsComplete {
 		delete(f.given, p.StreamID)
+	}
+	if !f.deltas {
+		return f.shared(ev, "", eventPartial, p)
+	}
+	offset := len(before)
+	if !strings.HasPrefix(p.Message, before) {
+		offset = 0
 	}
 	return ev.Frame("delta "+strconv.Itoa(offset), func() []byte {
 		return f.encode("", eventPartial, deltaPartial{
@@ -78,6 +82,20 @@ func (f *frames) delta(ev hub.Event) []byte {
 			Progress: p.Progress, IsComplete: p.IsComplete, Cancelled: p.Cancelled,
 		})
 	})
+}
+
+// deltaPartial is a partial message as a difference: the text so far is what it
+// was up to Offset, and then Delta.
+type deltaPartial struct {
+	StreamID   string     `json:"stream_id"`
+	Room       string     `json:"room"`
+	Sender     hub.Sender `json:"sender"`
+	Time       hub.Time   `json:"time"`
+	Offset     int        `json:"offset"` // in bytes of UTF-8; 0 for the first that a stream gives
+	Delta      string     `json:"delta"`
+	Progress   int        `json:"progress"`
+	IsComplete bool       `json:"isComplete"`
+	Cancelled  bool       `json:"cancelled,omitempty"`
 }
 
 // note is what the server itself has to say.

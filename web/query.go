@@ -41,7 +41,7 @@ type query struct {
 	rooms    []string // empty: all
 	types    []string // of eventTypes; empty: all
 	deltas   bool     // partial messages as differences
-	logLevel string   // of logLevels; empty: the hub's default
+	logLevel string   // of logLevels; empty: the hub's choice
 	after    string   // a cursor; empty: from now on
 }
 
@@ -49,12 +49,23 @@ func (q query) wants(event string) bool {
 	return len(q.types) == 0 || slices.Contains(q.types, event)
 }
 
-// kinds are the types that the hub knows; nil: all, empty: none.
+// kinds are the types to get from the hub; nil: all, empty: none. Messages are
+// the ends of partial ones.
 func (q query) kinds() []string {
 	if len(q.types) == 0 {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(q.types), func(name string) bool { return name == eventPing || name == eventSystem })
+	kinds := []string{}
+	for _, name := range q.types {
+		switch name {
+		case eventPing, eventSystem:
+		case eventPartial:
+			kinds = append(kinds, eventPartial, eventMessage)
+		default:
+			kinds = append(kinds, name)
+		}
+	}
+	return kinds
 }
 
 // parseQuery reads the query and the header Last-Event-ID. That header goes

@@ -30,6 +30,8 @@ type userSet []string
 
 func (u userSet) Exists(name string) bool { return slices.Contains(u, name) }
 
+func (u userSet) Names() []string { return u }
+
 var people = userSet{"alice", "bob", "carol"}
 
 // The actors of most tests.
@@ -239,15 +241,19 @@ func (f *fixture) open(t *testing.T, token, query string, headers ...string) *fe
 
 func (s *feed) close() { s.resp.Body.Close() }
 
-// next is the next event, whatever it is. It fails when there is none within a
-// bound.
+// next is the next event, comings and goings of people aside. It fails when
+// there is none within a bound.
 func (s *feed) next(t *testing.T) sse.Event {
 	t.Helper()
-	ev, err := s.read()
-	if err != nil {
-		t.Fatalf("the stream ended: %v", err)
+	for {
+		ev, err := s.read()
+		if err != nil {
+			t.Fatalf("the stream ended: %v", err)
+		}
+		if ev.Name != eventPresence {
+			return ev
+		}
 	}
-	return ev
 }
 
 func (s *feed) read() (sse.Event, error) {
