@@ -147,14 +147,14 @@ func (d *directory) note(name string, seq uint64) (r *room, isNew bool) {
 		d.rooms[name] = r
 		isNew = true
 	}
-	r.last.Store(seq)
+	r.last.Store(max(seq, r.last.Load()))
 	return r, isNew
 }
 
 // await waits until a room is known as of a revision, but not for long: rooms
 // and messages come by different ways, and one sent to a new room, or to one
 // with a new member, must not be passed over.
-func (d *directory) await(name string, revision uint64, closing <-chan struct{}) {
+func (d *directory) await(name string, revision uint64, done <-chan struct{}) {
 	timeout := time.NewTimer(appliedWithin)
 	defer timeout.Stop()
 	for {
@@ -167,7 +167,7 @@ func (d *directory) await(name string, revision uint64, closing <-chan struct{})
 		}
 		select {
 		case <-moved:
-		case <-closing:
+		case <-done:
 			return
 		case <-timeout.C:
 			return

@@ -84,13 +84,20 @@ type Hub struct {
 
 	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
 	endWaits context.CancelFunc
-	closing  chan struct{} // closed when stop begins
-	stop     func()        // ends all; called once
+	learned  chan struct{}   // closed when the log was read for the newest message of each room
+	life     context.Context //nolint:containedctx // of the hub's own work, ended by stop
+	stop     func()          // ends all; called once
 }
 
-// catchUpPage is how many records are read at a time when a hub starts over a
-// log that holds some.
-const catchUpPage = 1000
+const (
+	// learnPage is how many records are read at a time when a hub starts over a
+	// log that holds some.
+	learnPage = 1000
+	// learnAgain is how long it waits when that has failed.
+	learnAgain = time.Second
+	// learnWithin is how long what is asked about rooms waits for it.
+	learnWithin = 2 * time.Second
+)
 
 // New makes a hub over a log. Close it when done. The context bounds the
 // start only.
@@ -117,58 +124,60 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		live:    newLive(),
 		keys:    newKeys(o.Keys, o.Logger),
 		changes: newChanges(),
-		closing: make(chan struct{}),
+		learned: make(chan struct{}),
 	}
 	h.waits, h.endWaits = context.WithCancel(context.Background())
-	unfollow, err := h.follow(ctx)
+	life, end := context.WithCancel(context.Background())
+	h.life = life
+	last, unfollow, err := h.follow(ctx)
 	if err != nil {
+		end()
 		return nil, err
 	}
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		h.changes.run()
-	}()
+	var work sync.WaitGroup
+	work.Go(h.changes.run)
+	work.Go(func() { h.learn(last) })
 	h.stop = sync.OnceFunc(func() {
-		close(h.closing)
+		end()
 		unfollow()
 		h.live.close()
 		h.changes.close()
-		<-told
+		work.Wait()
 	})
 	return h, nil
 }
 
-// follow takes over what is stored, and from then on what is new.
-func (h *Hub) follow(ctx context.Context) (unfollow func(), err error) {
+// follow takes over the rooms and keys there are and where the logs stand, and
+// from then on what is new. It returns the newest sequence of the log.
+func (h *Hub) follow(ctx context.Context) (last uint64, unfollow func(), err error) {
 	stops := []func(){
 		h.rooms.bucket.Watch(h.roomChanged),
 		h.keys.bucket.Watch(func(key string, _ []byte, _ uint64) { h.keys.note(key) }),
 	}
-	// Records that are stored while the hub catches up wait in apply: followed
-	// first, so that there is no gap between what is read and what follows.
-	caughtUp := make(chan struct{})
-	stops = append(stops, h.log.Follow(func(r Record) {
-		<-caughtUp
-		h.apply(r)
-	}), h.lines.Follow(func(r Record) {
-		<-caughtUp
-		h.applyLine(r)
-	}))
+	// Followed first, so that there is no gap between where the logs stand and
+	// what follows. Meanwhile, records wait.
+	begin := make(chan struct{})
+	failed := false
+	following := func(apply func(Record)) func(Record) {
+		return func(r Record) {
+			if <-begin; !failed {
+				apply(r)
+			}
+		}
+	}
+	stops = append(stops, h.log.Follow(following(h.apply)), h.lines.Follow(following(h.applyLine)))
 	unfollow = func() {
 		for _, stop := range stops {
 			stop()
 		}
 	}
-	err = h.catchUp(ctx)
-	if err != nil {
-		close(h.closing)
-	}
-	close(caughtUp)
-	if err != nil {
+	last, err = h.start(ctx)
+	failed = err != nil
+	close(begin)
+	if failed {
 		unfollow()
 	}
-	return unfollow, err
+	return last, unfollow, err
 }
 
 // Close ends every wait, every listener and every message on its way. It
@@ -188,27 +197,40 @@ func (h *Hub) OnChange(fn func(Change)) { h.changes.register(fn) }
 // Head is the cursor of the newest event, of whatever room.
 func (h *Hub) Head() string { return h.id(h.live.position()) }
 
-// catchUp learns from the logs where they stand and the newest message of each
-// room.
-func (h *Hub) catchUp(ctx context.Context) error {
+// start learns where the logs stand and begins there.
+func (h *Hub) start(ctx context.Context) (last uint64, err error) {
 	state, err := h.log.State(ctx)
 	if err != nil {
-		return fmt.Errorf("read the state of the log: %w", err)
+		return 0, fmt.Errorf("read the state of the log: %w", err)
 	}
 	lines, err := h.lines.State(ctx)
 	if err != nil {
-		return fmt.Errorf("read the state of the log of lines: %w", err)
+		return 0, fmt.Errorf("read the state of the log of lines: %w", err)
 	}
 	for _, epoch := range []string{state.Epoch, lines.Epoch} {
 		if !validEpoch(epoch) {
-			return fmt.Errorf("the log's epoch %q is not 1 to %d of a-z and 0-9", epoch, maxEpoch)
+			return 0, fmt.Errorf("the log's epoch %q is not 1 to %d of a-z and 0-9", epoch, maxEpoch)
 		}
 	}
 	h.epoch, h.linesEpoch = state.Epoch, lines.Epoch
+	h.live.start(state.Last)
+	return state.Last, nil
+}
+
+// learn reads the log up to a sequence for which direct rooms there are and the
+// newest message of each room. In a long log that takes its time, and only
+// what tells of rooms waits for it.
+func (h *Hub) learn(last uint64) {
+	defer close(h.learned)
 	for pos := uint64(0); ; {
-		records, err := h.log.Read(ctx, Range{After: pos, Before: state.Last + 1, Limit: catchUpPage})
-		if err != nil {
-			return fmt.Errorf("read the log: %w", err)
+		records, err := h.log.Read(h.life, Range{After: pos, Before: last + 1, Limit: learnPage})
+		if err != nil && h.life.Err() == nil {
+			h.logger.Error("the log is not read for its rooms; trying again", slog.Any("error", err))
+			select {
+			case <-time.After(learnAgain):
+				continue
+			case <-h.life.Done():
+			}
 		}
 		for _, r := range records {
 			if name, ok := strings.CutPrefix(r.Subject, roomSubject); ok {
@@ -216,10 +238,21 @@ func (h *Hub) catchUp(ctx context.Context) error {
 			}
 			pos = r.Seq
 		}
-		if len(records) < catchUpPage {
-			h.live.start(state.Last)
-			return nil
+		if len(records) < learnPage {
+			return
 		}
+	}
+}
+
+// awaitRooms waits until it is known what the log tells of rooms, but not for
+// long: it is then told as far as it is known.
+func (h *Hub) awaitRooms(ctx context.Context) {
+	timeout := time.NewTimer(learnWithin)
+	defer timeout.Stop()
+	select {
+	case <-h.learned:
+	case <-ctx.Done():
+	case <-timeout.C:
 	}
 }
 
@@ -227,7 +260,7 @@ func (h *Hub) catchUp(ctx context.Context) error {
 // it, one record at a time.
 func (h *Hub) apply(r Record) {
 	if r.Seq <= h.live.position() {
-		return // known from the catch-up
+		return // stored before the start
 	}
 	event, err := h.decode(r)
 	if err != nil {
@@ -241,7 +274,7 @@ func (h *Hub) apply(r Record) {
 		return
 	}
 	name, isNew := event.Message.Room, false
-	h.rooms.await(name, rights(r), h.closing)
+	h.rooms.await(name, rights(r), h.life.Done())
 	e.room, isNew = h.rooms.note(name, r.Seq)
 	h.live.append(e)
 	if isNew {

@@ -44,11 +44,19 @@ func newHub(t *testing.T) *Hub {
 
 func newHubOver(t *testing.T, log Log) *Hub {
 	t.Helper()
-	h, err := New(t.Context(), Options{Log: log, Users: people, Logger: slog.New(slog.DiscardHandler)})
+	return newHubWith(t, Options{Log: log})
+}
+
+// newHubWith makes a hub and lets it learn its rooms.
+func newHubWith(t *testing.T, o Options) *Hub {
+	t.Helper()
+	o.Users, o.Logger = people, slog.New(slog.DiscardHandler)
+	h, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
+	<-h.learned
 	return h
 }
 
@@ -251,7 +259,6 @@ func TestNewFails(t *testing.T) {
 	for name, log := range map[string]*oddLog{
 		"state": {state: func(State) (State, error) { return State{}, broken }},
 		"epoch": {state: func(s State) (State, error) { s.Epoch = "A-1"; return s, nil }},
-		"read":  {read: func([]Record, error) ([]Record, error) { return nil, broken }},
 	} {
 		log.Log = NewMemoryLog(1 << 20)
 		h, err := New(t.Context(), Options{Log: log, Users: people, Logger: slog.New(slog.DiscardHandler)})
@@ -259,6 +266,36 @@ func TestNewFails(t *testing.T) {
 			t.Errorf("%s: New returned %v, %v", name, h, err)
 		}
 	}
+}
+
+// TestLearnFails: a log that cannot be read is read again, and until then all
+// else works.
+func TestLearnFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := NewMemoryLog(1 << 20)
+		first := newHubOver(t, mem)
+		direct := send(t, first, alice, "dm/alice/bob", "psst")
+		first.Close()
+		log := &oddLog{Log: mem, read: func([]Record, error) ([]Record, error) { return nil, errors.New("broken") }}
+		h, err := New(t.Context(), Options{Log: log, Users: people, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := listen(t, h, bob, ListenOptions{})
+		start := time.Now()
+		if rooms, err := h.Rooms(t.Context(), bob); err != nil || len(rooms) != 1 || time.Since(start) != learnWithin {
+			t.Errorf("rooms are %+v, %v, after %v", rooms, err, time.Since(start))
+		}
+		newest := send(t, h, alice, "dm/alice/carol", "psst")
+		send(t, h, alice, General, "hello")
+		wantEvents(t, l, "hello")
+		synctest.Wait()
+		log.read = nil
+		if rooms, err := h.Rooms(t.Context(), alice); err != nil || len(rooms) != 3 || rooms[0].Last != direct.ID || rooms[1].Last != newest.ID {
+			t.Errorf("rooms are %+v, %v", rooms, err)
+		}
+		h.Close()
+	})
 }
 
 // oddLog is a log that can be made to behave oddly.
@@ -299,7 +336,7 @@ func TestOverOldLog(t *testing.T) {
 	log := NewMemoryLog(64 << 20)
 	first := newHubOver(t, log)
 	var last Message
-	for i := range catchUpPage + 10 {
+	for i := range learnPage + 10 {
 		last = send(t, first, alice, General, fmt.Sprint(i))
 	}
 	direct := send(t, first, alice, "dm/alice/bob", "psst")

@@ -124,7 +124,8 @@ func (h *Hub) visible(a Actor, name string) *room {
 func (h *Hub) May(a Actor, name string) bool { return h.visible(a, name) != nil }
 
 // Room returns one room, or [ErrNotFound].
-func (h *Hub) Room(_ context.Context, a Actor, t Target) (Room, error) {
+func (h *Hub) Room(ctx context.Context, a Actor, t Target) (Room, error) {
+	h.awaitRooms(ctx)
 	r, err := h.find(a, t)
 	if err != nil {
 		return Room{}, err
@@ -134,7 +135,8 @@ func (h *Hub) Room(_ context.Context, a Actor, t Target) (Room, error) {
 
 // Rooms returns all rooms the actor may see, by name. Direct rooms are among
 // them once they have a message.
-func (h *Hub) Rooms(_ context.Context, a Actor) ([]Room, error) {
+func (h *Hub) Rooms(ctx context.Context, a Actor) ([]Room, error) {
+	h.awaitRooms(ctx)
 	var rooms []Room
 	for _, name := range h.rooms.names() {
 		if r := h.visible(a, name); r != nil {
