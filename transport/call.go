@@ -148,7 +148,7 @@ func (c *call) handle() (reply []byte) {
 	resp := c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
 	v.finish()
 	switch cause := context.Cause(c.ctx); {
-	case errors.Is(cause, errCancelled), errors.Is(cause, errDisconnected), errors.Is(cause, errSessionEnded):
+	case errors.Is(cause, errCancelled), errors.Is(cause, errDisconnected), errors.Is(cause, errSessionEnded), errors.Is(cause, errRevoked):
 		return nil
 	case c.listen != nil && cause != nil:
 		c.listen.farewell()

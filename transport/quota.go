@@ -116,12 +116,14 @@ func (c *calls) end(one *call) {
 	}
 }
 
-// cancel ends all that still run.
-func (c *calls) cancel(cause error) {
+// cancel ends those that still run and match.
+func (c *calls) cancel(cause error, match func(*call) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for one := range c.running {
-		one.cancel(cause)
+		if match(one) {
+			one.cancel(cause)
+		}
 	}
 }
 

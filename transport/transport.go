@@ -88,6 +88,7 @@ var (
 	errTooLong      = errors.New("the call took longer than the server allows")
 	errShutdown     = errors.New("the server is shutting down")
 	errLifetime     = errors.New("the stream reached its lifetime")
+	errRevoked      = errors.New("the user may no longer come in")
 )
 
 // Server serves one MCPServer. Its Serve methods are http.HandlerFuncs.
@@ -185,11 +186,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.calls.close(s.draining)
 	s.subs.endListens(errShutdown)
 	err := s.calls.wait(ctx)
-	s.calls.cancel(errShutdown)
+	s.calls.cancel(errShutdown, func(*call) bool { return true })
 	s.sessions.endAll() // their streams still deliver what they have
 	s.stop(errShutdown)
 	s.owned.Wait()
 	return err
+}
+
+// EndUser ends all that runs for a user: sessions, listening streams, calls. It
+// is for users that may no longer come in; what they send next is refused
+// before it gets here.
+func (s *Server) EndUser(user string) {
+	for _, sess := range s.sessions.all() {
+		if sess.user() == user {
+			s.sessions.remove(sess)
+		}
+	}
+	s.calls.cancel(errRevoked, func(c *call) bool { return c.peer.owner.User == user })
 }
 
 func (s *Server) isDraining() bool {

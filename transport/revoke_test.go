@@ -1,0 +1,41 @@
+package transport_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"wigwag/transport"
+)
+
+// When a user may no longer come in, all that runs for it ends, and nothing of
+// anybody else's.
+func TestEndUser(t *testing.T) {
+	l := newLab(t, transport.Options{})
+	alice := l.open("2025-11-25")
+	begun := l.post("User: bob", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}`).finish()
+	bob := "User: bob\nMcp-Session-Id: " + begun.header.Get("Mcp-Session-Id")
+	listening := l.get(alice)
+	listening.head()
+	older := l.send(http.MethodGet, "/sse", "User: alice\nAccept: text/event-stream", "")
+	older.head()
+	others := l.get(bob)
+	others.head()
+
+	running := l.callSlow("User: alice", "running")
+
+	l.srv.EndUser("alice")
+	listening.finish()
+	running.finish()
+	older.finish()
+	if got := l.post(alice, ping).finish().status; got != http.StatusNotFound {
+		t.Errorf("the session is answered with %d", got)
+	}
+	if got := l.post(bob, ping).finish().status; got != http.StatusOK {
+		t.Errorf("another's session is answered with %d", got)
+	}
+	l.srv.ResourcesListChanged(func(string) bool { return true })
+	if ev, ok := others.event(); !ok || !strings.Contains(string(ev.Data), "list_changed") {
+		t.Errorf("another's stream: %+v, %v", ev, ok)
+	}
+}
