@@ -24,6 +24,8 @@ type Identity struct {
 	Client  string    // the OAuth client that acts for the user; empty for the user in person
 	ID      string    // the token's own ID (jti), for logs and revocation
 	Expires time.Time // when the token ends; zero for never
+
+	generation string // see [Users.Revoked]
 }
 
 // Key is what sessions and streams are bound to: equal for all tokens of one

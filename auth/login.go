@@ -70,8 +70,9 @@ func Login(o LoginOptions) http.Handler {
 		}
 		var token string
 		var id Identity
-		if err = o.Users.Authenticate(r.Context(), o.RemoteAddr(r), username, password); err == nil {
-			token, id, err = o.Tokens.Issue(username, "")
+		user, err := o.Users.Authenticate(r.Context(), o.RemoteAddr(r), username, password)
+		if err == nil {
+			token, id, err = o.Tokens.Issue(user, "")
 		}
 		if err != nil {
 			refuseLogin(w, r, err, refused, userAttr(o.Users, username))
@@ -90,7 +91,7 @@ func Login(o LoginOptions) http.Handler {
 // userAttr names a user in the log. A name that is nobody's is left out:
 // people type their password into the wrong field.
 func userAttr(users *Users, name string) slog.Attr {
-	if !users.Exists(name) {
+	if !users.taken(name) {
 		name = "(unknown)"
 	}
 	return slog.String("user", name)

@@ -2,11 +2,7 @@ package auth
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -31,35 +27,27 @@ var errUnknownKey = errors.New("unknown key ID")
 // Tokens issues and verifies access tokens: JWTs signed with ES256.
 type Tokens struct {
 	issuer string
-	key    *ecdsa.PrivateKey
-	keyID  string
-	users  interface{ Exists(name string) bool }
+	keys   *Keys
+	users  *Users
 	parser *jwt.Parser
 }
 
 // claims of an access token (RFC 9068, section 2.2).
 type claims struct {
 	jwt.RegisteredClaims
-	ClientID string `json:"client_id,omitempty"`
+	ClientID   string `json:"client_id,omitempty"`
+	Generation string `json:"gen"` // the one the user had
 }
 
-// NewTokens returns tokens of the given issuer, a URL, signed with a P-256
-// key. A token is worth something only while users has its subject.
-func NewTokens(issuer string, key *ecdsa.PrivateKey, users interface{ Exists(name string) bool }) (*Tokens, error) {
+// NewTokens returns tokens of the given issuer, a URL, for users. They are
+// signed with the newest key and verified with any.
+func NewTokens(issuer string, keys *Keys, users *Users) (*Tokens, error) {
 	if issuer == "" {
 		return nil, errors.New("tokens need an issuer")
 	}
-	if key.Curve != elliptic.P256() {
-		return nil, errors.New("tokens need a P-256 key")
-	}
-	keyID, err := thumbprint(&key.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("tokens: %w", err)
-	}
 	return &Tokens{
 		issuer: issuer,
-		key:    key,
-		keyID:  keyID,
+		keys:   keys,
 		users:  users,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
@@ -71,16 +59,19 @@ func NewTokens(issuer string, key *ecdsa.PrivateKey, users interface{ Exists(nam
 	}, nil
 }
 
-// Issue returns a token for a user, valid for one hour, and the identity it
-// proves. client is the OAuth client it is given to, or empty.
-func (t *Tokens) Issue(user, client string) (string, Identity, error) {
+// Issue returns a token for a user, as returned by [Users.Authenticate] or
+// [Users.Create], and the identity it proves. It is valid for one hour, unless
+// the user's tokens are revoked, also if they have been since. client is the
+// OAuth client it is given to, or empty.
+func (t *Tokens) Issue(user User, client string) (string, Identity, error) {
 	now := time.Now().Truncate(time.Second) // what a NumericDate keeps
 	id := Identity{
-		Issuer:  t.issuer,
-		Subject: user,
-		Client:  client,
-		ID:      rand.Text(),
-		Expires: now.Add(tokenLifetime),
+		Issuer:     t.issuer,
+		Subject:    user.Name,
+		Client:     client,
+		ID:         rand.Text(),
+		Expires:    now.Add(tokenLifetime),
+		generation: user.generation,
 	}
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -91,18 +82,20 @@ func (t *Tokens) Issue(user, client string) (string, Identity, error) {
 			ExpiresAt: jwt.NewNumericDate(id.Expires),
 			ID:        id.ID,
 		},
-		ClientID: client,
+		ClientID:   client,
+		Generation: user.generation,
 	})
 	token.Header["typ"] = tokenType
-	token.Header["kid"] = t.keyID
-	signed, err := token.SignedString(t.key)
+	token.Header["kid"] = t.keys.newest
+	signed, err := token.SignedString(t.keys.byID[t.keys.newest])
 	if err != nil {
 		return "", Identity{}, fmt.Errorf("sign token: %w", err)
 	}
 	return signed, id, nil
 }
 
-// Verify returns the identity a token proves, or a [TokenError].
+// Verify returns the identity a token proves, or a [TokenError]. Any other
+// error means that the user could not be looked up.
 func (t *Tokens) Verify(_ context.Context, token string) (Identity, error) {
 	var c claims
 	if _, err := t.parser.ParseWithClaims(token, &c, t.keyFor); err != nil {
@@ -111,15 +104,22 @@ func (t *Tokens) Verify(_ context.Context, token string) (Identity, error) {
 	if c.Subject == "" {
 		return Identity{}, TokenError("the token names no user")
 	}
-	if !t.users.Exists(c.Subject) {
+	user, revision, err := t.users.get(c.Subject)
+	switch {
+	case err != nil:
+		return Identity{}, err
+	case revision == 0:
 		return Identity{}, TokenError("the user of the token does not exist any more")
+	case user.Disabled || user.Generation != c.Generation:
+		return Identity{}, TokenError("the token has been revoked")
 	}
 	return Identity{
-		Issuer:  c.Issuer,
-		Subject: c.Subject,
-		Client:  c.ClientID,
-		ID:      c.ID,
-		Expires: c.ExpiresAt.Time,
+		Issuer:     c.Issuer,
+		Subject:    c.Subject,
+		Client:     c.ClientID,
+		ID:         c.ID,
+		Expires:    c.ExpiresAt.Time,
+		generation: c.Generation,
 	}, nil
 }
 
@@ -132,10 +132,12 @@ func (t *Tokens) keyFor(token *jwt.Token) (any, error) {
 	if _, ok := token.Header["crit"]; ok { // RFC 7515, section 4.1.11
 		return nil, errors.New("critical extensions are not known here")
 	}
-	if token.Header["kid"] != t.keyID {
+	id, _ := token.Header["kid"].(string)
+	key, ok := t.keys.byID[id]
+	if !ok {
 		return nil, errUnknownKey
 	}
-	return &t.key.PublicKey, nil
+	return &key.PublicKey, nil
 }
 
 // refusal puts the parser's error, which may quote the token, into fixed words.
@@ -152,17 +154,4 @@ func refusal(err error) TokenError {
 	default:
 		return "the token is not valid"
 	}
-}
-
-// thumbprint is the key's ID as RFC 7638 has it.
-func thumbprint(key *ecdsa.PublicKey) (string, error) {
-	point, err := key.Bytes() // 4, x, y
-	if err != nil {
-		return "", err
-	}
-	size := (len(point) - 1) / 2
-	enc := base64.RawURLEncoding
-	sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"P-256","kty":"EC","x":%q,"y":%q}`,
-		enc.EncodeToString(point[1:1+size]), enc.EncodeToString(point[1+size:])))
-	return enc.EncodeToString(sum[:]), nil
 }

@@ -2,19 +2,23 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
 var (
-	// ErrCredentials is the one answer to a wrong password and to an unknown
-	// name.
+	// ErrCredentials is the one answer to a wrong password, to an unknown name
+	// and to that of a user who is disabled.
 	ErrCredentials = errors.New("wrong username or password")
 	// ErrExists is returned when a name is taken.
 	ErrExists = errors.New("a user of that name exists already")
+	// ErrUnknownUser is returned when a user is to be changed that is not there.
+	ErrUnknownUser = errors.New("there is no user of that name")
 )
 
 // ThrottledError is returned while attempts have to wait. No password was
@@ -32,19 +36,11 @@ func wholeSeconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }
 
-// Store keeps a small value per key, here per user name. A revision is
-// positive and changes with every write of its key.
-type Store interface {
-	// Get returns what is stored, and revision 0 when there is nothing. It
-	// answers from memory and does not wait. The caller does not change value.
-	Get(key string) (value []byte, revision uint64)
-	// Put stores value if the key's revision is still the given one (0: if
-	// there is nothing yet), and reports whether it did.
-	Put(ctx context.Context, key string, value []byte, revision uint64) (bool, error)
-}
-
 // Users are the people who can log in. Its methods are safe for concurrent
 // use.
+//
+// A user who is disabled does not exist for the others and cannot log in; what
+// the user has written stays, and so does the name.
 type Users struct {
 	store    Store
 	hasher   *hasher
@@ -52,12 +48,17 @@ type Users struct {
 	dummy    string // hash of a password nobody knows, checked for unknown names
 }
 
-// record is how a user is stored.
-type record struct {
-	PasswordHash string `json:"password_hash"`
+// User is a user as stored at one time.
+type User struct {
+	Name     string
+	Disabled bool
+	Created  time.Time
+
+	generation string // of the user's tokens: those of another one are refused
 }
 
-// NewUsers returns the users kept in store. Throttling is per Users: make one.
+// NewUsers returns the users kept in store. It fails when one of them cannot
+// be read. Throttling is per Users: make one.
 func NewUsers(store Store) (*Users, error) {
 	return newUsers(store, newHasher())
 }
@@ -67,117 +68,211 @@ func newUsers(store Store, h *hasher) (*Users, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hash a password: %w", err)
 	}
-	return &Users{store: store, hasher: h, throttle: newThrottle(), dummy: dummy}, nil
+	u := &Users{store: store, hasher: h, throttle: newThrottle(), dummy: dummy}
+	if _, err := u.List(); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
-// Exists reports whether there is a user of that name.
+// Exists reports whether there is a user of that name who is not disabled.
 func (u *Users) Exists(name string) bool {
-	_, revision := u.store.Get(name)
-	return revision != 0
+	r, revision, err := u.get(name)
+	return err == nil && revision != 0 && !r.Disabled
+}
+
+// Names returns the names of all users who are not disabled, sorted.
+func (u *Users) Names() []string {
+	var names []string
+	for name, value := range u.all() {
+		if r, err := decodeUser(name, value); err == nil && !r.Disabled {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// List returns all users, by name. It fails when one of them cannot be read.
+func (u *Users) List() ([]User, error) {
+	var users []User
+	for name, value := range u.all() {
+		r, err := decodeUser(name, value)
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, r.user(name))
+	}
+	slices.SortFunc(users, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
+	return users, nil
 }
 
 // Create adds a user. A name is 1 to 64 of a-z, 0-9, - and _, begins with a
 // letter or digit and is not [AnonymousName]; a password has 8 to 128
-// characters. It returns [ErrExists] when the name is taken.
-func (u *Users) Create(ctx context.Context, name, password string) error {
+// characters. It returns [ErrExists] when the name is taken, also by a user who
+// is disabled.
+func (u *Users) Create(ctx context.Context, name, password string) (User, error) {
 	if !validName(name) {
-		return errors.New("name: must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit")
+		return User{}, errors.New("name: must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit")
 	}
 	if name == AnonymousName {
-		return fmt.Errorf("name: %q is reserved", AnonymousName)
+		return User{}, fmt.Errorf("name: %q is reserved", AnonymousName)
 	}
+	if err := checkPassword(password); err != nil {
+		return User{}, err
+	}
+	if u.taken(name) { // saves a hash; Put decides
+		return User{}, ErrExists
+	}
+	hash, err := u.hash(ctx, password)
+	if err != nil {
+		return User{}, fmt.Errorf("create user: %w", err)
+	}
+	r := record{Created: time.Now().UTC().Truncate(time.Millisecond), PasswordHash: hash, Generation: rand.Text()}
+	created, err := u.put(ctx, name, r, 0)
+	if err != nil {
+		return User{}, fmt.Errorf("create user: %w", err)
+	}
+	if !created {
+		return User{}, ErrExists
+	}
+	return r.user(name), nil
+}
+
+// SetPassword changes a user's password, and revokes all tokens the user has.
+// It returns [ErrUnknownUser] when there is no such user.
+func (u *Users) SetPassword(ctx context.Context, name, password string) error {
 	if err := checkPassword(password); err != nil {
 		return err
 	}
-	if u.Exists(name) { // saves a hash; Put decides
-		return ErrExists
+	if !u.taken(name) { // saves a hash
+		return ErrUnknownUser
 	}
-	if err := u.hasher.acquire(ctx); err != nil {
-		return fmt.Errorf("create user: %w", err)
-	}
-	defer u.hasher.release()
-	hash, err := u.hasher.hash(password)
+	hash, err := u.hash(ctx, password)
 	if err != nil {
-		return fmt.Errorf("create user: %w", err)
+		return fmt.Errorf("set password: %w", err)
 	}
-	created, err := u.put(ctx, name, record{PasswordHash: hash}, 0)
-	if err != nil {
-		return fmt.Errorf("create user: %w", err)
-	}
-	if !created {
-		return ErrExists
-	}
-	return nil
+	return u.change(ctx, name, func(r *record) bool {
+		r.PasswordHash, r.Generation = hash, rand.Text()
+		return true
+	})
+}
+
+// SetDisabled disables a user, which revokes all tokens the user has for good,
+// or enables one again. It returns [ErrUnknownUser] when there is no such user.
+func (u *Users) SetDisabled(ctx context.Context, name string, disabled bool) error {
+	return u.change(ctx, name, func(r *record) bool {
+		if r.Disabled == disabled {
+			return false
+		}
+		if r.Disabled = disabled; disabled {
+			r.Generation = rand.Text()
+		}
+		return true
+	})
+}
+
+// OnRevoked calls fn with the name of every user whose tokens are revoked from
+// now on, on whichever node: who is disabled or whose password changes. [Tokens]
+// refuse them by then. Calls come one at a time, until stop is called; fn must
+// not call stop.
+//
+// What is opened with a token just then may be missed by fn. So whoever opens
+// something that lasts makes it known to fn first, and then asks
+// [Users.Revoked].
+func (u *Users) OnRevoked(fn func(user string)) (stop func()) {
+	generations := map[string]string{}
+	return u.store.Watch(func(name string, value []byte, _ uint64) {
+		r, _ := decodeUser(name, value) // one that cannot be read has no token either
+		before, known := generations[name]
+		generations[name] = r.Generation
+		if known && r.Generation != before {
+			fn(name)
+		}
+	})
+}
+
+// Revoked reports whether the token that proved id has been revoked since. What
+// is not from [Tokens] counts as revoked.
+func (u *Users) Revoked(id Identity) bool {
+	r, revision, err := u.get(id.Subject)
+	return err != nil || revision == 0 || r.Disabled || r.Generation != id.generation
 }
 
 // Authenticate checks a password given by somebody at the address from. Every
 // form that takes a password comes through here, so that all are throttled
-// together. It returns nil, [ErrCredentials], a [*ThrottledError], [ErrBusy],
-// or an internal error.
-func (u *Users) Authenticate(ctx context.Context, from netip.Addr, name, password string) error {
+// together. It returns the user as it was when the password was checked: should
+// it change before a token is issued, the token is revoked. Errors are
+// [ErrCredentials], also for a user who is disabled, a [*ThrottledError],
+// [ErrBusy], and internal ones.
+func (u *Users) Authenticate(ctx context.Context, from netip.Addr, name, password string) (User, error) {
 	// Whoever has to wait is told so at once; who does not, queues for a slot
 	// and is counted only then. So many right passwords at once are no failures,
 	// and of many wrong ones no more are checked than one by one.
 	if wait := u.throttle.wait(name, from); wait > 0 {
-		return &ThrottledError{RetryAfter: wait}
+		return User{}, &ThrottledError{RetryAfter: wait}
 	}
 	if err := u.hasher.acquire(ctx); err != nil {
-		return err
+		return User{}, err
 	}
 	defer u.hasher.release()
 	attempt, wait := u.throttle.begin(name, from)
 	if wait > 0 {
-		return &ThrottledError{RetryAfter: wait}
+		return User{}, &ThrottledError{RetryAfter: wait}
 	}
-	err := u.check(ctx, name, password)
+	user, err := u.check(ctx, name, password)
 	switch {
 	case err == nil:
 		u.throttle.succeeded(attempt)
 	case !errors.Is(err, ErrCredentials): // nothing was learned from it
 		u.throttle.takeBack(attempt)
 	}
-	return err
+	return user, err
 }
 
-// check does the same work for an unknown name as for a wrong password. The
-// caller holds a slot of the hasher.
-func (u *Users) check(ctx context.Context, name, password string) error {
+// check does the same work for an unknown name, a user who is disabled and a
+// wrong password. The caller holds a slot of the hasher.
+func (u *Users) check(ctx context.Context, name, password string) (User, error) {
 	if len(password) > maxPasswordBytes {
-		return ErrCredentials // whatever the name: nobody has such a password
+		return User{}, ErrCredentials // whatever the name: nobody has such a password
 	}
-	value, revision := u.store.Get(name)
-	var user record
-	if revision != 0 {
-		if err := json.Unmarshal(value, &user); err != nil {
-			return fmt.Errorf("stored user: %w", err)
-		}
-	}
-	known := user.PasswordHash != ""
-	if !known {
-		user.PasswordHash = u.dummy
-	}
-	ok, better, err := u.hasher.verify(password, user.PasswordHash)
+	r, revision, err := u.get(name)
 	if err != nil {
-		return err
+		return User{}, err
 	}
-	if !ok || !known {
-		return ErrCredentials
+	hash, possible := r.PasswordHash, r.PasswordHash != "" && !r.Disabled
+	if !possible {
+		hash = u.dummy
+	}
+	ok, better, err := u.hasher.verify(password, hash)
+	if err != nil {
+		return User{}, err
+	}
+	if !ok || !possible {
+		return User{}, ErrCredentials
 	}
 	if better != "" {
 		// The password was right, so a failure here is no reason to refuse;
 		// the next login tries again.
-		user.PasswordHash = better
-		_, _ = u.put(ctx, name, user, revision)
+		r.PasswordHash = better
+		_, _ = u.put(ctx, name, r, revision)
 	}
-	return nil
+	return r.user(name), nil
 }
 
-func (u *Users) put(ctx context.Context, name string, user record, revision uint64) (bool, error) {
-	value, err := json.Marshal(user)
-	if err != nil {
-		return false, err
+// hash takes a slot of the hasher.
+func (u *Users) hash(ctx context.Context, password string) (string, error) {
+	if err := u.hasher.acquire(ctx); err != nil {
+		return "", err
 	}
-	return u.store.Put(ctx, name, value, revision)
+	defer u.hasher.release()
+	return u.hasher.hash(password)
+}
+
+// taken reports whether a name is a user's, disabled or not.
+func (u *Users) taken(name string) bool {
+	_, revision := u.store.Get(name)
+	return revision != 0
 }
 
 func validName(name string) bool {
