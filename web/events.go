@@ -27,6 +27,15 @@ var (
 )
 
 // ServeEvents is GET /events, for a request that has been authenticated.
+//
+// Without a query it is all that the actor may see, from now on, but for log
+// lines. The query narrows it: rooms and types are lists with commas;
+// partials=delta gives partial messages as differences, with an offset in bytes
+// of UTF-8 at which the delta takes the place of what was there; log_level asks
+// for log lines from that level on; last_event_id, or the header Last-Event-ID,
+// which goes before it, for everything since the event with that ID. Whatever
+// the types, a stream has its system, reset, shutdown and stream-error events,
+// and a comment as heartbeat; ping is one of the types.
 func (s *Server) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	if err := s.serveEvents(w, r); err != nil {
 		s.refuse(w, r, err)
@@ -249,6 +258,7 @@ func (st *stream) restart(ctx context.Context, lost *hub.Error) error {
 		}
 		return err
 	}
+	st.frames = newFrames(st.server.encode, st.query.deltas)
 	if err := st.out.event(reset(lost)); err != nil {
 		return err
 	}

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"strconv"
 
 	"wigwag/auth"
 	"wigwag/hub"
 )
 
 // retryAfter is when to ask again, in seconds, after an answer that says it
-// will be better later.
-const retryAfter = "5"
+// will be better later. It varies, so that not all come again at once.
+func retryAfter() string { return strconv.Itoa(3 + rand.IntN(5)) } //nolint:gosec // not a secret
 
 // refusal is an answer other than what was asked for.
 type refusal struct {
@@ -30,11 +32,11 @@ func badRequest(format string, args ...any) error {
 }
 
 func tooMany(format string, args ...any) error {
-	return &refusal{http.StatusTooManyRequests, "Retry-After", retryAfter, fmt.Sprintf(format, args...)}
+	return &refusal{http.StatusTooManyRequests, "Retry-After", retryAfter(), fmt.Sprintf(format, args...)}
 }
 
 func unavailable(format string, args ...any) error {
-	return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter, fmt.Sprintf(format, args...)}
+	return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), fmt.Sprintf(format, args...)}
 }
 
 var errDraining = unavailable("the server is shutting down; ask again in a moment")
@@ -59,7 +61,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // refusalOf translates an error of the hub; nil: it is internal.
 func refusalOf(err error) *refusal {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter, "the log does not answer in time; ask again in a moment"}
+		return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), "the log does not answer in time; ask again in a moment"}
 	}
 	e, ok := errors.AsType[*hub.Error](err)
 	if !ok {
@@ -73,7 +75,7 @@ func refusalOf(err error) *refusal {
 	case hub.NotFound:
 		no.status = http.StatusNotFound
 	case hub.Full, hub.Unavailable:
-		no.status, no.header, no.value = http.StatusServiceUnavailable, "Retry-After", retryAfter
+		no.status, no.header, no.value = http.StatusServiceUnavailable, "Retry-After", retryAfter()
 	}
 	return no
 }

@@ -26,7 +26,7 @@ type cutConn struct {
 
 func (c *cutConn) Read(p []byte) (int, error) {
 	if c.left == 0 {
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return 0, errors.New("cut")
 	}
 	n, err := c.Conn.Read(p[:min(len(p), c.left)])

@@ -34,11 +34,10 @@ func (u userSet) Names() []string { return u }
 
 var people = userSet{"alice", "bob", "carol"}
 
-// The actors of most tests.
+// Those who write in most tests.
 var (
 	alice = hub.Actor{Name: "alice", Via: "Claude Code"}
 	bob   = hub.Actor{Name: "bob"}
-	carol = hub.Actor{Name: "carol"}
 )
 
 // tokens verifies a token that is its user's name, or name@expiry.
@@ -113,7 +112,9 @@ func serve(t *testing.T, log hub.Log, limits Limits, listener net.Listener, dial
 		f.close()
 		transport.CloseIdleConnections()
 		_ = server.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve: %v", err)
+		}
 	})
 	return f
 }
