@@ -2,7 +2,9 @@ package tools
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -17,8 +19,9 @@ import (
 
 // arguments reads a call's arguments one by one. The first thing that is wrong
 // is kept and every later read gives a zero, so that a tool reads all of them
-// and then asks err once. A null is an argument that was not given. A number
-// or a boolean in quotes is read as what it says: some models send them so.
+// and then asks err once. A null is an argument that was not given. A number,
+// a boolean or an object in quotes is read as what it says: some models send
+// them so.
 type arguments struct {
 	raw   map[string]json.RawMessage
 	wrong *hub.Error
@@ -112,6 +115,34 @@ func (a *arguments) choice(name string, allowed ...string) string {
 	return s
 }
 
+// oneOf returns one of the allowed strings, of which one must be given.
+func oneOf[T ~string](a *arguments, name string, allowed ...T) T {
+	all := stringsOf(allowed)
+	if _, ok := a.value(name); !ok {
+		a.fail(name, "required, one of: %s", strings.Join(all, ", "))
+	}
+	return T(a.choice(name, all...))
+}
+
+// stringsOf is a list of strings of a type of their own.
+func stringsOf[T ~string](list []T) []string {
+	all := make([]string, len(list))
+	for i, s := range list {
+		all[i] = string(s)
+	}
+	return all
+}
+
+// optional returns a whole number from least to most, or nil if none was
+// given.
+func (a *arguments) optional(name string, least, most int) *int {
+	if _, ok := a.value(name); !ok {
+		return nil
+	}
+	n := a.integer(name, least, most, least)
+	return &n
+}
+
 // integer returns a whole number from least to most, or what it is otherwise.
 func (a *arguments) integer(name string, least, most, otherwise int) int {
 	v, ok := a.value(name)
@@ -166,6 +197,24 @@ func (a *arguments) list(name string) []string {
 		items[i] = *s
 	}
 	return items
+}
+
+// object returns an object, its numbers with all their digits. A string that
+// holds one is read as it.
+func (a *arguments) object(name string) map[string]any {
+	v, ok := a.value(name)
+	if !ok {
+		return nil
+	}
+	var fields map[string]any
+	d := json.NewDecoder(strings.NewReader(unquoted(v)))
+	d.UseNumber()
+	err := d.Decode(&fields)
+	if _, after := d.Token(); err != nil || fields == nil || !errors.Is(after, io.EOF) {
+		a.fail(name, "must be an object, not %s", kind(v))
+		return nil
+	}
+	return fields
 }
 
 // unquoted is a JSON value's text, without the quotes if it is a string.

@@ -43,6 +43,27 @@ func TestArgumentErrors(t *testing.T) {
 		{"wait_for_messages", `{"room":"general"}`, []string{`"room": `, "unknown", "rooms"}},
 		{"list_rooms", `{"all":true}`, []string{`"all": `, "unknown"}},
 		{"open_room", `{}`, []string{"room: ", "required"}},
+		{"list_people", `{"room":"nowhere"}`, []string{"room: ", `"nowhere"`}},
+		{"list_people", `{"room":"dm/bob/carol"}`, []string{"room: ", `"dm/bob/carol"`}},
+		{"list_people", `{"to":"bob"}`, []string{`"to": `, "unknown", "after, room"}},
+		{"notify", `{"message":"a"}`, []string{"level: ", "required", "info, success, warning, error"}},
+		{"notify", `{"level":"warn","message":"a"}`, []string{"level: ", `"warn"`, "info, success, warning, error"}},
+		{"notify", `{"level":"info"}`, []string{"message: ", "required"}},
+		{"notify", `{"level":"info","message":"` + strings.Repeat("é", 5_000) + `"}`, []string{"message: ", "10000", "8192"}},
+		{"notify", `{"level":"info","message":"a","to":"nobody"}`, []string{"to: ", `"nobody"`}},
+		{"notify", `{"level":"info","message":"a","title":"a\nb"}`, []string{"title: ", "256"}},
+		{"notify", `{"level":"info","message":"a","progress":101}`, []string{"progress: ", "101", "0 to 100"}},
+		{"notify", `{"level":"info","message":"a","progress":0.5}`, []string{"progress: ", "0.5", "0 to 100"}},
+		{"notify", `{"level":"info","message":"a","key":"ключ"}`, []string{"key: ", "ASCII"}},
+		{"notify", `{"level":"info","message":"a","idempotency_key":"ключ"}`, []string{"idempotency_key: ", "ASCII"}},
+		{"notify", `{"level":"info","message":"a","room":"general"}`, []string{`"room": `, "unknown", "to"}},
+		{"write_log", `{"message":"a"}`, []string{"level: ", "required", "debug, info, warn, error"}},
+		{"write_log", `{"level":"warning","message":"a"}`, []string{"level: ", `"warning"`, "debug, info, warn, error"}},
+		{"write_log", `{"level":"info","message":"a\u0000"}`, []string{"message: ", "NUL"}},
+		{"write_log", `{"level":"info","message":"a","logger":"a\tb"}`, []string{"logger: ", "64"}},
+		{"write_log", `{"level":"info","message":"a","fields":["a"]}`, []string{"fields: ", "object"}},
+		{"write_log", `{"level":"info","message":"a","fields":{"a":"` + strings.Repeat("x", 8_192) + `"}}`, []string{"fields: ", "8192"}},
+		{"write_log", `{"level":"info","message":"a","fields":` + strings.Repeat(`{"a":`, 9) + `{}` + strings.Repeat(`}`, 9) + `}`, []string{"fields: ", "8 deep"}},
 		{"open_room", `{"room":"Plans"}`, []string{"room: ", `"Plans"`, "a-z"}},
 		{"open_room", `{"room":"plans","invite":["bob"]}`, []string{"invite: ", "private"}},
 		{"open_room", `{"room":"plans","private":true,"invite":["nobody"]}`, []string{"invite: ", "nobody"}},
@@ -84,6 +105,10 @@ func TestLenientArguments(t *testing.T) {
 		{"wait_for_messages", `{"timeout_s":"0","mentions_only":"true","rooms":"general","after":"0"}`},
 		{"list_rooms", `null`},
 		{"open_room", `{"room":"plans","private":"true","invite":"bob"}`},
+		{"notify", `{"level":"info","message":"a","to":null,"progress":"50","key":null}`},
+		{"write_log", `{"level":"info","message":"a","fields":null}`},
+		{"write_log", `{"level":"info","message":"a","fields":"{\"a\": 1}"}`},
+		{"list_people", `{"room":null}`},
 	} {
 		alice.must(t, tt.tool, tt.args)
 	}
@@ -102,6 +127,8 @@ func TestNobodyAsks(t *testing.T) {
 		{"stream_message", `{"message":"a"}`},
 		{"read_messages", `{}`},
 		{"open_room", `{"room":"plans"}`},
+		{"notify", `{"level":"info","message":"a"}`},
+		{"write_log", `{"level":"info","message":"a"}`},
 	} {
 		if r, err := nobody.call(t.Context(), t, call[0], call[1]); err == nil && !r.isError {
 			t.Errorf("%s without an actor: %s", call[0], r.text)

@@ -2,73 +2,110 @@ package tools
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"wigwag/hub"
 )
 
-// notifier is a session that loses nothing: Notify waits until the call's
-// stream has room, and returns an error once nobody can be told any more. It
-// also holds back log messages below the client's level.
-type notifier interface {
-	Notify(ctx context.Context, n mcp.JSONRPCNotification) error
+// posted is the result of write_log, and the greater part of that of notify.
+type posted struct {
+	ID     string     `json:"id"`
+	Time   hub.Time   `json:"time"`
+	Sender hub.Sender `json:"sender"`
 }
 
-// caller is the client of a running call, as far as it can be told something
-// before the result. Being told is a courtesy: the result repeats it all, so a
-// caller that is gone is no error and the call goes on without it.
-type caller struct {
-	token mcp.ProgressToken // nil if the caller wants no progress
-	gone  bool
+// notified is the result of notify.
+type notified struct {
+	posted
+	To string `json:"to,omitempty"`
 }
 
-func newCaller(ctx context.Context, req mcp.CallToolRequest) *caller {
-	c := &caller{gone: server.ClientSessionFromContext(ctx) == nil}
-	if req.Params.Meta != nil {
-		c.token = req.Params.Meta.ProgressToken
-	}
-	return c
-}
-
-// progress tells how far the call is, if the caller asked to be told. meta may
-// be nil.
-func (c *caller) progress(ctx context.Context, done, total int, message string, meta map[string]any) {
-	if c.token == nil {
-		return
-	}
-	c.notify(ctx, mcp.MethodNotificationProgress, meta, map[string]any{
-		"progressToken": c.token,
-		"progress":      done,
-		"total":         total,
-		"message":       message,
+func (t *toolset) notify() server.ServerTool {
+	def := define("notify", "Notify people",
+		"Show one person, or everybody if you give no `to`, a short note that asks for no answer: something is done, has failed, is so far along. "+
+			"With a key it takes the place of your earlier one with that key, so that progress moves and does not pile up. To talk use send_message.",
+		hints{openWorld: true},
+		mcp.WithString("to", mcp.Description("Name of a person. Default: everybody."), mcp.Pattern(namePattern)),
+		withLevel(hub.LevelInfo, hub.LevelSuccess, hub.LevelWarning, hub.LevelError),
+		withNotice(),
+		mcp.WithString("title", mcp.Description("A heading: one line, at most 256 bytes."), mcp.MaxLength(256)),
+		mcp.WithInteger("progress", mcp.Description("How much is done, in percent."), mcp.Min(0), mcp.Max(100)),
+		mcp.WithString("key", mcp.Description("Your own name for what this is about, such as build-42; ASCII. The same for all that replace each other."), mcp.MaxLength(128)),
+		withKey(),
+		withPosted(map[string]any{"to": text("Whom it is for; everybody if it is missing.")}),
+	)
+	return t.tool(def, func(ctx context.Context, c call) (answer, error) {
+		draft := hub.NotificationDraft{
+			To:             c.args.text("to"),
+			Level:          oneOf(c.args, "level", hub.LevelInfo, hub.LevelSuccess, hub.LevelWarning, hub.LevelError),
+			Message:        c.args.required("message"),
+			Title:          c.args.text("title"),
+			Progress:       c.args.optional("progress", 0, 100),
+			Key:            c.args.text("key"),
+			Tool:           def.Name,
+			IdempotencyKey: c.args.text("idempotency_key"),
+		}
+		if err := c.args.err(); err != nil {
+			return answer{}, err
+		}
+		n, err := t.hub.Notify(ctx, c.actor, draft)
+		if err != nil {
+			return answer{}, err
+		}
+		r := notified{posted{n.ID, n.Time, n.Sender}, n.To}
+		head := "Everybody is notified.\n"
+		if r.To != "" {
+			head = "Notified.\nto: " + r.To + "\n"
+		}
+		return answer{head + r.text(), r}, nil
 	})
 }
 
-// log sends a log message at the level info.
-func (c *caller) log(ctx context.Context, data any) {
-	c.notify(ctx, mcp.MethodNotificationMessage, nil, map[string]any{
-		"level":  mcp.LoggingLevelInfo,
-		"logger": "wigwag",
-		"data":   data,
+func (t *toolset) writeLog() server.ServerTool {
+	def := define("write_log", "Write a log line",
+		"Write a line to the log that everybody here can follow: what you do, step by step, for those who want to look. "+
+			"Write no secrets. For what somebody should notice use notify.",
+		hints{openWorld: true},
+		withLevel(hub.LineDebug, hub.LineInfo, hub.LineWarn, hub.LineError),
+		withNotice(),
+		mcp.WithString("logger", mcp.Description("What the line is about or comes from, such as build: one line, at most 64 bytes."), mcp.MaxLength(64)),
+		mcp.WithObject("fields", mcp.Description(`Details as names and values, such as {"file": "a.go", "errors": 2}; at most 8,192 bytes of JSON, 8 levels deep.`),
+			mcp.AdditionalProperties(true)),
+		withPosted(nil),
+	)
+	return t.tool(def, func(ctx context.Context, c call) (answer, error) {
+		draft := hub.LineDraft{
+			Level:   oneOf(c.args, "level", hub.LineDebug, hub.LineInfo, hub.LineWarn, hub.LineError),
+			Message: c.args.required("message"),
+			Logger:  c.args.text("logger"),
+			Fields:  c.args.object("fields"),
+		}
+		if err := c.args.err(); err != nil {
+			return answer{}, err
+		}
+		line, err := t.hub.WriteLog(ctx, c.actor, draft)
+		if err != nil {
+			return answer{}, err
+		}
+		r := posted{line.ID, line.Time, line.Sender}
+		return answer{"Written.\n" + r.text(), r}, nil
 	})
 }
 
-func (c *caller) notify(ctx context.Context, method mcp.MCPMethod, meta, params map[string]any) {
-	if c.gone {
-		return
+func (p posted) text() string {
+	return fmt.Sprintf("id: %s\ntime: %s\nsender: %s", p.ID, p.Time, senderText(p.Sender))
+}
+
+// senderText is who did something, in the text of a result.
+func senderText(s hub.Sender) string {
+	var b strings.Builder
+	b.WriteString(s.Name)
+	if s.Via != "" {
+		fmt.Fprintf(&b, " via %q", s.Via)
 	}
-	switch session := server.ClientSessionFromContext(ctx).(type) {
-	case notifier:
-		c.gone = session.Notify(ctx, mcp.JSONRPCNotification{
-			JSONRPC: mcp.JSONRPC_VERSION,
-			Notification: mcp.Notification{
-				Method: string(method),
-				Params: mcp.NotificationParams{Meta: meta, AdditionalFields: params},
-			},
-		}) != nil
-	default:
-		// mcp-go's own transports carry no _meta and drop what does not fit at
-		// once; there is no more to be had from them.
-		_ = server.ServerFromContext(ctx).SendNotificationToClient(ctx, string(method), params)
-	}
+	return b.String()
 }

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -57,36 +56,19 @@ func (t *toolset) listRooms() server.ServerTool {
 		if err := c.args.err(); err != nil {
 			return answer{}, err
 		}
-		all, err := t.hub.Rooms(ctx, c.actor)
+		found, err := t.hub.Rooms(ctx, c.actor)
 		if err != nil {
 			return answer{}, err
 		}
-		r := rooms{Rooms: []room{}}
-		var lines strings.Builder
-		size := 0
-		for _, visible := range all {
-			if visible.Name <= after {
-				continue
-			}
-			room := newRoom(visible)
-			line := room.line()
-			structured, err := json.Marshal(room)
-			if err != nil {
-				return answer{}, err
-			}
-			size += len(line) + len(structured)
-			if size > resultBytes && len(r.Rooms) > 0 {
-				r.Next, r.More = r.Rooms[len(r.Rooms)-1].Name, true
-				break
-			}
-			r.Rooms = append(r.Rooms, room)
-			lines.WriteString(line)
+		all := make([]room, len(found))
+		for i, r := range found {
+			all[i] = newRoom(r)
 		}
-		head := fmt.Sprintf("rooms: %d\nmore: %t\n", len(r.Rooms), r.More)
-		if r.More {
-			head += "next: " + r.Next + "\n"
+		l, err := list(all, after)
+		if err != nil {
+			return answer{}, err
 		}
-		return answer{head + lines.String(), r}, nil
+		return answer{l.text("rooms"), rooms{l.items, l.next, l.next != ""}}, nil
 	})
 }
 
@@ -119,6 +101,8 @@ func (t *toolset) openRoom() server.ServerTool {
 		return answer{fmt.Sprintf("created: %t\n%s", created, room.line()), opened{room, created}}, nil
 	})
 }
+
+func (r room) key() string { return r.Name }
 
 // line is a room in one line of text. The topic is somebody's text, so it is
 // quoted: it can neither end the line nor hide in it.

@@ -29,6 +29,16 @@ func withText() mcp.ToolOption {
 		mcp.MinLength(1), mcp.MaxLength(hub.MaxText))
 }
 
+// withNotice is withText of what is meant to be short.
+func withNotice() mcp.ToolOption {
+	return mcp.WithString("message", mcp.Required(), mcp.Description("The text, at most 8,192 bytes of UTF-8."),
+		mcp.MinLength(1), mcp.MaxLength(hub.MaxNotice))
+}
+
+func withLevel[T ~string](levels ...T) mcp.ToolOption {
+	return mcp.WithString("level", mcp.Required(), mcp.Description("How grave it is."), mcp.Enum(stringsOf(levels)...))
+}
+
 func withKey() mcp.ToolOption {
 	return mcp.WithString("idempotency_key", mcp.Description("Any unique ASCII text. If you are not sure that a call got through, repeat it with the same key: it is sent once."),
 		mcp.MaxLength(128))
@@ -48,6 +58,18 @@ func withSent(more map[string]any, required []string) mcp.ToolOption {
 	}
 	maps.Copy(properties, more)
 	return output(properties, slices.Concat([]string{"id", "room", "time", "sender", "duplicate"}, required)...)
+}
+
+// withPosted says of the ID only what it is, because that of a log line is no
+// cursor.
+func withPosted(more map[string]any) mcp.ToolOption {
+	properties := map[string]any{
+		"id":     text("ID of what was stored."),
+		"time":   text("When it was stored."),
+		"sender": senderSchema(),
+	}
+	maps.Copy(properties, more)
+	return output(properties, "id", "time", "sender")
 }
 
 func withMessages() mcp.ToolOption {

@@ -175,10 +175,6 @@ func (s sent) text() string {
 	} else {
 		b.WriteString("Sent.\n")
 	}
-	fmt.Fprintf(&b, "id: %s\nroom: %s\ntime: %s\nsender: %s", s.ID, s.Room, s.Time, s.Sender.Name)
-	if s.Sender.Via != "" {
-		fmt.Fprintf(&b, " via %q", s.Sender.Via)
-	}
-	fmt.Fprintf(&b, "\nduplicate: %t", s.Duplicate)
+	fmt.Fprintf(&b, "id: %s\nroom: %s\ntime: %s\nsender: %s\nduplicate: %t", s.ID, s.Room, s.Time, senderText(s.Sender), s.Duplicate)
 	return b.String()
 }

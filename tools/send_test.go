@@ -212,12 +212,12 @@ func FuzzStreamMessage(f *testing.F) {
 	})
 }
 
-// listen lets a user listen to everything. The function it returns ends that
+// listen lets a user listen to messages. The function it returns ends that
 // and says what was seen: messages, partial ones with a ~ before, cancelled
 // ones with a !.
 func listen(t *testing.T, h *hub.Hub, user string) func() []string {
 	t.Helper()
-	l, err := h.Listen(t.Context(), hub.Actor{Name: user}, hub.ListenOptions{})
+	l, err := h.Listen(t.Context(), hub.Actor{Name: user}, hub.ListenOptions{Types: []string{"message", "partial-message"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,9 @@ func New(h *hub.Hub, actor func(context.Context) hub.Actor) []server.ServerTool 
 		t.waitForMessages(),
 		t.listRooms(),
 		t.openRoom(),
+		t.listPeople(),
+		t.notify(),
+		t.writeLog(),
 	}
 }
 
@@ -59,10 +62,13 @@ type answer struct {
 func (t *toolset) tool(def mcp.Tool, do func(context.Context, call) (answer, error)) server.ServerTool {
 	def.InputSchema.AdditionalProperties = false
 	handler := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		actor := t.actor(ctx)
+		t.hub.Seen(actor)
+		defer t.hub.Seen(actor) // a long call counts from its end, too
 		args, err := parseArguments(req, def)
 		if err == nil {
 			var a answer
-			a, err = do(ctx, call{actor: t.actor(ctx), args: args, caller: newCaller(ctx, req)})
+			a, err = do(ctx, call{actor: actor, args: args, caller: newCaller(ctx, req)})
 			if err == nil {
 				return mcp.NewToolResultStructured(a.structured, a.text), nil
 			}

@@ -224,7 +224,7 @@ func checkProperty(t *testing.T, name string, p map[string]any) {
 		t.Errorf("%s: description %q", name, d)
 	}
 	switch p["type"] {
-	case "string", "boolean":
+	case "string", "boolean", "object":
 	case "integer":
 		if p["minimum"] == nil || p["maximum"] == nil {
 			t.Errorf("%s has no bounds", name)
@@ -304,14 +304,20 @@ func TestForeignSession(t *testing.T) {
 func TestSchemaIsEnforced(t *testing.T) {
 	h := newHost(t)
 	alice := h.client("alice")
+	fine := map[string]string{"room": "fine", "message": "fine", "level": "info"}
 	for _, tool := range New(h.hub, actorOf) {
 		def := tool.Tool
 		for name, property := range def.InputSchema.Properties {
 			p := property.(map[string]any)
 			bad := []string{`{"x":1}`}
 			switch p["type"] {
+			case "object":
+				bad = []string{`7`, `true`, `[{}]`, `"x"`, `""`, `"null"`, `"{} {}"`, `"{}}"`, `"{"`}
 			case "string":
 				bad = append(bad, `7`, `true`, `["a"]`)
+				if slices.Contains(def.InputSchema.Required, name) {
+					bad = append(bad, `null`, `""`)
+				}
 				if p["enum"] != nil || p["pattern"] != nil {
 					bad = append(bad, `"No Such Thing"`)
 				}
@@ -333,7 +339,7 @@ func TestSchemaIsEnforced(t *testing.T) {
 				args := map[string]json.RawMessage{name: json.RawMessage(value)}
 				for _, required := range def.InputSchema.Required {
 					if args[required] == nil {
-						args[required] = json.RawMessage(`"fine"`)
+						args[required] = json.RawMessage(quoted(fine[required]))
 					}
 				}
 				if name == "invite" {
