@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -119,6 +120,14 @@ func TestReset(t *testing.T) {
 			wantCode(t, err, test.code, arg)
 			if err != nil && !strings.Contains(err.Error(), test.oldest) {
 				t.Errorf("%s %s with first %d: %q does not name %s", name, test.cursor, test.first, err, test.oldest)
+			}
+			var e *Error
+			oldest := strings.Trim(test.oldest, `"`)
+			if errors.As(err, &e) && e.Code == Reset && (e.Oldest != oldest || e.Reason == "" || strings.Contains(e.Reason, oldest+"-")) {
+				t.Errorf("%s %s with first %d: %+v", name, test.cursor, test.first, e)
+			}
+			if e != nil && e.Code != Reset && (e.Oldest != "" || e.Reason != "") {
+				t.Errorf("%s %s: %+v", name, test.cursor, e)
 			}
 		}
 	}

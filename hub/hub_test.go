@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -276,7 +277,13 @@ func TestLearnFails(t *testing.T) {
 		first := newHubOver(t, mem)
 		direct := send(t, first, alice, "dm/alice/bob", "psst")
 		first.Close()
-		log := &oddLog{Log: mem, read: func([]Record, error) ([]Record, error) { return nil, errors.New("broken") }}
+		var mended atomic.Bool
+		log := &oddLog{Log: mem, read: func(r []Record, err error) ([]Record, error) {
+			if !mended.Load() {
+				return nil, errors.New("broken")
+			}
+			return r, err
+		}}
 		h, err := New(t.Context(), Options{Log: log, Users: people, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -289,8 +296,7 @@ func TestLearnFails(t *testing.T) {
 		newest := send(t, h, alice, "dm/alice/carol", "psst")
 		send(t, h, alice, General, "hello")
 		wantEvents(t, l, "hello")
-		synctest.Wait()
-		log.read = nil
+		mended.Store(true)
 		if rooms, err := h.Rooms(t.Context(), alice); err != nil || len(rooms) != 3 || rooms[0].Last != direct.ID || rooms[1].Last != newest.ID {
 			t.Errorf("rooms are %+v, %v", rooms, err)
 		}

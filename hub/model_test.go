@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,16 +11,21 @@ import (
 	"testing/synctest"
 )
 
-// TestModel does random things as several actors and compares the hub with a
-// model that is too simple to be wrong: a list of messages, and for each room
-// who may see it. Every listener and every wait must get exactly what its
-// actor may see, once, in order.
+// TestModel does random things as several actors on one or two nodes and
+// compares them with a model that is too simple to be wrong: a list of messages
+// and notifications, and for each room who may see it. Every listener and every
+// wait must get exactly what its actor may see, once, in order, or be told that
+// some of it has expired.
 func TestModel(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newModel(t, seed)
-				defer m.hub.Close()
+				defer func() {
+					for _, h := range m.hubs {
+						h.Close()
+					}
+				}()
 				for step := 0; step < 400 && !t.Failed(); step++ {
 					m.step()
 				}
@@ -32,11 +38,12 @@ func TestModel(t *testing.T) {
 }
 
 type model struct {
-	t   *testing.T
-	rng *rand.Rand
-	hub *Hub
+	t    *testing.T
+	rng  *rand.Rand
+	hubs []*Hub // one or two nodes over the same storage
 
-	messages  []Message
+	events    []Event             // messages and notifications, in order
+	expired   int                 // how many of them the log has let go of
 	members   map[string][]string // by room; nil: everybody
 	listeners []*modelListener
 	waits     []*modelWait
@@ -45,9 +52,10 @@ type model struct {
 
 type modelListener struct {
 	actor    Actor
+	hub      *Hub
 	listener *Listener
 	rooms    []string
-	given    int                // messages before this index were given, or passed over
+	given    int                // events before this index were given, or passed over
 	pending  bool               // there may be one for it since it was last drained
 	last     string             // ID of the last one that was given
 	open     map[string]Partial // the newest of each stream that was shown and has no end
@@ -63,22 +71,61 @@ type modelWait struct {
 
 type modelStream struct {
 	*Streaming
+	hub        *Hub
 	actor      Actor
 	room, text string
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{
-		t: t, rng: seeded(seed), hub: newHub(t),
-		members: map[string][]string{General: nil},
+	m := &model{t: t, rng: seeded(seed), members: map[string][]string{General: nil}}
+	o := cluster()
+	o.Log = expiringLog{o.Log, m}
+	for range 1 + seed%2 {
+		m.hubs = append(m.hubs, newHubWith(t, o))
 	}
 	for i, a := range people {
 		for _, b := range people[i+1:] {
 			m.members[directName(a, b)] = []string{a, b}
 		}
 	}
-	m.hub.live.ring.max = m.rng.IntN(20) * smallEntry
+	for _, h := range m.hubs {
+		h.live.ring.max = m.rng.IntN(20) * smallEntry
+	}
 	return m
+}
+
+// expiringLog has let go of what the model says.
+type expiringLog struct {
+	Log
+	m *model
+}
+
+func (l expiringLog) State(ctx context.Context) (State, error) {
+	s, err := l.Log.State(ctx)
+	s.First = uint64(l.m.expired) + 1
+	return s, err
+}
+
+func (l expiringLog) Read(ctx context.Context, r Range) ([]Record, error) {
+	r.After = max(r.After, uint64(l.m.expired))
+	return l.Log.Read(ctx, r)
+}
+
+func (m *model) hub() *Hub { return pick(m, m.hubs...) }
+
+// isFor is what the hub must equal.
+func (m *model) isFor(a Actor, e Event) bool {
+	if n := e.Notification; n != nil {
+		return n.To == "" || n.To == a.Name || n.Sender.Name == a.Name
+	}
+	return m.sees(a, e.Message.Room)
+}
+
+func idOf(e Event) string {
+	if e.Notification != nil {
+		return e.Notification.ID
+	}
+	return e.Message.ID
 }
 
 func pick[T any](m *model, from ...T) T { return from[m.rng.IntN(len(from))] }
@@ -114,16 +161,16 @@ func (m *model) someRooms(a Actor) []string {
 
 // somewhere is a cursor, and the index of the first message after it.
 func (m *model) somewhere() (string, int) {
-	i := m.rng.IntN(len(m.messages) + 1)
-	if i == 0 {
-		return pick(m, "0", m.hub.id(0)), 0
+	i := m.expired + m.rng.IntN(len(m.events)-m.expired+1)
+	if i == 0 && m.rng.IntN(2) == 0 {
+		return "0", i
 	}
-	return m.messages[i-1].ID, i
+	return m.hubs[0].id(uint64(i)), i
 }
 
 func (m *model) step() {
 	pick(m,
-		m.send, m.send, m.send, m.send, m.open, m.expel,
+		m.send, m.send, m.send, m.send, m.notify, m.notify, m.open, m.expel, m.expire,
 		m.listen, m.resume, m.drainOne, m.drainOne,
 		m.wait, m.cancelWait, m.look, m.history,
 		m.stream, m.part, m.part, m.part, m.endStream,
@@ -142,11 +189,11 @@ func (m *model) refused(a Actor, room string, err error) bool {
 }
 
 func (m *model) send() {
-	a, room, text := m.actor(), m.anyRoom(), fmt.Sprint("message ", len(m.messages))
+	a, room, text := m.actor(), m.anyRoom(), fmt.Sprint("message ", len(m.events))
 	if m.rng.IntN(3) == 0 {
 		text += " @" + strings.ToUpper(m.actor().Name)
 	}
-	sent, _, err := m.hub.Send(m.t.Context(), a, Draft{Target: Target{Room: room}, Text: text})
+	sent, _, err := m.hub().Send(m.t.Context(), a, Draft{Target: Target{Room: room}, Text: text})
 	if !m.refused(a, room, err) {
 		m.stored(sent, a, room, text)
 	}
@@ -154,16 +201,40 @@ func (m *model) send() {
 
 func (m *model) stored(sent Message, a Actor, room, text string) {
 	m.t.Helper()
-	if sent.ID != m.hub.id(uint64(len(m.messages))+1) || sent.Room != room || sent.Message != text || sent.Sender.Name != a.Name {
+	if sent.ID != m.hubs[0].id(uint64(len(m.events))+1) || sent.Room != room || sent.Message != text || sent.Sender.Name != a.Name {
 		m.t.Errorf("%s sent %q to %s, which became %+v", a.Name, text, room, sent)
 	}
-	m.messages = append(m.messages, sent)
+	m.add(Event{Message: &sent})
+}
+
+func (m *model) add(e Event) {
+	m.events = append(m.events, e)
 	for _, l := range m.listeners {
 		// What a listener that has had everything may not see is passed over
 		// for good.
-		if l.pending = l.pending || m.sees(l.actor, room); !l.pending {
-			l.given = len(m.messages)
+		if l.pending = l.pending || m.isFor(l.actor, e); !l.pending {
+			l.given = len(m.events)
 		}
+	}
+}
+
+func (m *model) notify() {
+	a, d := m.actor(), NotificationDraft{To: pick(m, append(people, "", "nobody")...), Level: LevelInfo, Message: fmt.Sprint("notification ", len(m.events))}
+	n, err := m.hub().Notify(m.t.Context(), a, d)
+	if d.To == "nobody" {
+		wantCode(m.t, err, NotFound, "to")
+		return
+	}
+	if err != nil || n.ID != m.hubs[0].id(uint64(len(m.events))+1) || n.To != d.To || n.Message != d.Message || n.Sender.Name != a.Name {
+		m.t.Errorf("%s sent %+v, which became %+v, %v", a.Name, d, n, err)
+	}
+	m.add(Event{Notification: &n})
+}
+
+// expire lets the log forget its beginning.
+func (m *model) expire() {
+	if m.rng.IntN(8) == 0 {
+		m.expired += m.rng.IntN(len(m.events) - m.expired + 1)
 	}
 }
 
@@ -173,7 +244,7 @@ func (m *model) open() {
 		spec.Invite = []string{m.actor().Name}
 	}
 	members, exists := m.members[spec.Name]
-	_, created, err := m.hub.OpenRoom(m.t.Context(), a, spec)
+	_, created, err := m.hub().OpenRoom(m.t.Context(), a, spec)
 	switch {
 	case !exists:
 		if err != nil || !created {
@@ -195,7 +266,7 @@ func (m *model) expel() {
 	room, user := pick(m, "r1", "r2", "r3"), m.actor().Name
 	if slices.Contains(m.members[room], user) {
 		m.members[room] = slices.DeleteFunc(m.members[room], func(u string) bool { return u == user })
-		expel(m.t, m.hub, room, user)
+		expel(m.t, m.hub(), room, user)
 	}
 }
 
@@ -204,7 +275,7 @@ func (m *model) listen() {
 		return
 	}
 	a := m.actor()
-	l := &modelListener{actor: a, rooms: m.someRooms(a), given: len(m.messages)}
+	l := &modelListener{actor: a, rooms: m.someRooms(a), given: len(m.events)}
 	after := ""
 	if m.rng.IntN(2) == 0 {
 		after, l.given = m.somewhere()
@@ -214,11 +285,13 @@ func (m *model) listen() {
 }
 
 func (m *model) begin(l *modelListener, after string) {
-	l.listener = listen(m.t, m.hub, l.actor, ListenOptions{After: after, Rooms: l.rooms})
+	l.hub = m.hub()
+	l.listener = listen(m.t, l.hub, l.actor, ListenOptions{After: after, Rooms: l.rooms})
 	l.last, l.open, l.pending = after, map[string]Partial{}, after != ""
 }
 
-// resume ends a listener and goes on from the last message that it was given.
+// resume ends a listener and goes on, on some node, from the last event that it
+// was given.
 func (m *model) resume() {
 	if len(m.listeners) == 0 {
 		return
@@ -232,11 +305,28 @@ func (m *model) resume() {
 			return
 		}
 	}
-	l.given = len(m.messages)
+	l.given = len(m.events)
 	if l.last != "" {
-		l.given = 1 + slices.IndexFunc(m.messages, func(msg Message) bool { return msg.ID == l.last })
+		c, _ := parseCursor(l.last)
+		l.given = int(c.seq)
+		if l.last != "0" && l.given < m.expired {
+			_, err := m.hub().Listen(m.t.Context(), l.actor, ListenOptions{After: l.last})
+			l.last = m.checkReset(err)
+		}
+		l.given = max(l.given, m.expired)
 	}
 	m.begin(l, l.last)
+}
+
+// checkReset checks that a cursor was refused, and returns the one that works.
+func (m *model) checkReset(err error) string {
+	m.t.Helper()
+	wantCode(m.t, err, Reset, "after")
+	var e *Error
+	if want := m.hubs[0].id(uint64(m.expired)); !errors.As(err, &e) || e.Oldest != want {
+		m.t.Errorf("reset is %+v, want %s", e, want)
+	}
+	return m.hubs[0].id(uint64(m.expired))
 }
 
 func (m *model) drainOne() {
@@ -248,20 +338,51 @@ func (m *model) drainOne() {
 // wanted are the messages from an index on that an actor may see, in rooms.
 func (m *model) wanted(a Actor, rooms []string, from int) []Message {
 	var wanted []Message
-	for _, msg := range m.messages[from:] {
-		if m.sees(a, msg.Room) && (len(rooms) == 0 || slices.Contains(rooms, msg.Room)) {
-			wanted = append(wanted, msg)
+	for _, e := range m.events[max(from, m.expired):] {
+		if e.Message != nil && m.sees(a, e.Message.Room) && (len(rooms) == 0 || slices.Contains(rooms, e.Message.Room)) {
+			wanted = append(wanted, *e.Message)
+		}
+	}
+	return wanted
+}
+
+// wantedIDs are those of all events from an index on that a listener is to get.
+func (m *model) wantedIDs(l *modelListener, from int) []string {
+	var wanted []string
+	for _, e := range m.events[from:] {
+		if m.isFor(l.actor, e) && (e.Message == nil || len(l.rooms) == 0 || slices.Contains(l.rooms, e.Message.Room)) {
+			wanted = append(wanted, idOf(e))
 		}
 	}
 	return wanted
 }
 
 func (m *model) drain(l *modelListener) {
-	var got []Message
-	for _, e := range drain(m.t, l.listener) {
+	var got []string
+	var events []Event
+	for {
+		some, moved, err := l.listener.poll(m.t.Context())
+		if err != nil {
+			m.drainReset(l, err)
+			return
+		}
+		if events = append(events, some...); !moved && len(some) == 0 {
+			break
+		}
+	}
+	for _, e := range events {
+		if e.Partial == nil {
+			id := idOf(e)
+			got = append(got, id)
+			c, _ := parseCursor(id)
+			if want := m.events[c.seq-1]; e.Message != nil && *e.Message != *want.Message || e.Notification != nil && *e.Notification != *want.Notification {
+				m.t.Errorf("%s got %+v, want %+v", l.actor.Name, e, want)
+			}
+		}
 		if e.Message != nil {
-			got = append(got, *e.Message)
 			delete(l.open, e.Message.StreamID)
+		}
+		if e.Partial == nil {
 			continue
 		}
 		p := *e.Partial
@@ -273,14 +394,34 @@ func (m *model) drain(l *modelListener) {
 			delete(l.open, p.StreamID)
 		}
 	}
-	want := m.wanted(l.actor, l.rooms, l.given)
-	if !slices.Equal(got, want) {
+	// What has expired meanwhile may have been in the ring still.
+	want, least := m.wantedIDs(l, l.given), m.wantedIDs(l, max(l.given, m.expired))
+	if len(got) < len(least) || len(got) > len(want) || !slices.Equal(got, want[len(want)-len(got):]) || l.last != "0" && len(got) < len(want) {
 		m.t.Errorf("%s from %d in %v got\n%v, want\n%v", l.actor.Name, l.given, l.rooms, got, want)
 	}
-	if l.given, l.pending = len(m.messages), false; len(got) > 0 {
-		l.last = got[len(got)-1].ID
+	if l.given, l.pending = len(m.events), false; len(got) > 0 {
+		l.last = got[len(got)-1]
+	} else if l.last == "0" {
+		l.last = l.listener.Cursor()
 	}
 	m.checkOpen(l)
+}
+
+// drainReset: a listener that was too slow is told so, and begins again.
+func (m *model) drainReset(l *modelListener, err error) {
+	after := m.checkReset(err)
+	if l.given >= m.expired {
+		m.t.Errorf("%s from %d is reset, but only %d have expired", l.actor.Name, l.given, m.expired)
+	}
+	l.listener.Close()
+	l.given = m.expired
+	for _, room := range l.rooms {
+		if !m.sees(l.actor, room) {
+			m.listeners = slices.DeleteFunc(m.listeners, func(other *modelListener) bool { return other == l })
+			return
+		}
+	}
+	m.begin(l, after)
 }
 
 // checkOpen: right after a drain a listener knows the newest text of every
@@ -297,7 +438,7 @@ func (m *model) checkOpen(l *modelListener) {
 		}
 	}
 	for _, s := range m.streams {
-		if lasting(s.room) && m.sees(l.actor, s.room) && l.open[s.ID()].Message != s.text {
+		if s.hub == l.hub && lasting(s.room) && m.sees(l.actor, s.room) && l.open[s.ID()].Message != s.text {
 			m.t.Errorf("%s knows %+v, want %q", l.actor.Name, l.open[s.ID()], s.text)
 		}
 	}
@@ -308,14 +449,14 @@ func (m *model) wait() {
 		return
 	}
 	a := m.actor()
-	w := &modelWait{actor: a, from: len(m.messages)}
+	w := &modelWait{actor: a, from: len(m.events)}
 	w.q = WaitQuery{Rooms: m.someRooms(a), MentionsOnly: m.rng.IntN(2) == 0, Limit: 1 + m.rng.IntN(5)}
 	if m.rng.IntN(2) == 0 {
 		w.q.After, w.from = m.somewhere()
 	}
 	ctx, cancel := context.WithCancel(m.t.Context())
 	w.cancel = cancel
-	w.waiting = wait(ctx, m.hub, a, w.q)
+	w.waiting = wait(ctx, m.hub(), a, w.q)
 	m.waits = append(m.waits, w)
 }
 
@@ -340,7 +481,7 @@ func (m *model) checkWaits() {
 			if lost || len(want) > 0 {
 				m.t.Errorf("%s still waits for %+v: lost %t, there is %v", w.actor.Name, w.q, lost, want)
 			}
-			w.from = len(m.messages) // what it has passed over stays so
+			w.from = len(m.events) // what it has passed over stays so
 			return false
 		}
 		w.cancel()
@@ -356,7 +497,7 @@ func (m *model) checkWaits() {
 func (m *model) checkPage(page Page, err error, want []Message, limit int) {
 	m.t.Helper()
 	more := len(want) > limit
-	next := m.hub.Head()
+	next := m.hubs[0].Head()
 	if more {
 		want = want[:limit]
 		next = want[limit-1].ID
@@ -388,7 +529,7 @@ func (m *model) look() {
 	after, from := m.somewhere()
 	q := WaitQuery{After: after, Rooms: m.someRooms(a), MentionsOnly: m.rng.IntN(2) == 0, Limit: 1 + m.rng.IntN(20)}
 	if want := m.waitedFor(a, q, from); len(want) > 0 {
-		page, err := m.hub.Wait(m.t.Context(), a, q)
+		page, err := m.hub().Wait(m.t.Context(), a, q)
 		m.checkPage(page, err, want, q.Limit)
 	}
 }
@@ -406,13 +547,13 @@ func (m *model) history() {
 	case 1:
 		q.Before = cursor
 		want = m.wanted(a, []string{room}, 0)
-		want = slices.DeleteFunc(want, func(msg Message) bool { return i == 0 || compareIDs(msg.ID, m.messages[i-1].ID) >= 0 })
+		want = slices.DeleteFunc(want, func(msg Message) bool { return i == 0 || compareIDs(msg.ID, idOf(m.events[i-1])) >= 0 })
 		want = want[max(0, len(want)-q.Limit):]
 	default:
 		want = m.wanted(a, []string{room}, 0)
 		want = want[max(0, len(want)-q.Limit):]
 	}
-	page, err := m.hub.History(m.t.Context(), a, q)
+	page, err := m.hub().History(m.t.Context(), a, q)
 	if !m.refused(a, room, err) && !slices.Equal(page.Messages, want) {
 		m.t.Errorf("%s reads %+v: %+v, want %+v", a.Name, q, page, want)
 	}
@@ -423,9 +564,10 @@ func (m *model) stream() {
 	if len(m.streams) > 5 {
 		return
 	}
-	s, _, err := m.hub.Stream(m.t.Context(), a, Draft{Target: Target{Room: room}})
+	h := m.hub()
+	s, _, err := h.Stream(m.t.Context(), a, Draft{Target: Target{Room: room}})
 	if !m.refused(a, room, err) {
-		m.streams = append(m.streams, &modelStream{Streaming: s, actor: a, room: room})
+		m.streams = append(m.streams, &modelStream{Streaming: s, hub: h, actor: a, room: room})
 	}
 }
 

@@ -96,6 +96,9 @@ func (h *Hub) decode(r Record) (Event, error) {
 	}
 	room, isRoom := strings.CutPrefix(r.Subject, roomSubject)
 	user, isUser := strings.CutPrefix(r.Subject, userSubject)
+	if r.Subject == allSubject {
+		user, isUser = "", true
+	}
 	switch {
 	case kind.Type == typeMessage && isRoom:
 		var m messageRecord
@@ -103,7 +106,7 @@ func (h *Hub) decode(r Record) (Event, error) {
 			return Event{}, errors.New("it is not a message")
 		}
 		return Event{Message: h.composeMessage(r, room, m), frames: &frames{}}, nil
-	case kind.Type == typeNotification && (isUser || r.Subject == allSubject):
+	case kind.Type == typeNotification && isUser:
 		var n notificationRecord
 		if err := json.Unmarshal(r.Data, &n); err != nil {
 			return Event{}, errors.New("it is not a notification")
