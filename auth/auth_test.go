@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,20 +56,44 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// names are the users that exist.
-type names []string
-
-func (n names) Exists(name string) bool {
-	return slices.Contains(n, name)
+// keysOf takes the newest key last.
+func keysOf(t *testing.T, keys ...*ecdsa.PrivateKey) *Keys {
+	t.Helper()
+	k, err := newKeys(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
-func newTokens(t *testing.T, key *ecdsa.PrivateKey, users ...string) *Tokens {
+// newTokens has users of any name, whose generations are "of" and the name.
+func newTokens(t *testing.T, key *ecdsa.PrivateKey, names ...string) *Tokens {
 	t.Helper()
-	tokens, err := NewTokens(testIssuer, key, names(users))
+	var f fakeHashes
+	users, err := newUsers(NewMemoryStore(), f.hasher())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if ok, err := users.put(t.Context(), name, record{Generation: "of " + name}, 0); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	tokens, err := NewTokens(testIssuer, keysOf(t, key), users)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tokens
+}
+
+// find returns a user as Authenticate would.
+func find(t *testing.T, tokens *Tokens, name string) User {
+	t.Helper()
+	r, revision, err := tokens.users.get(name)
+	if err != nil || revision == 0 {
+		t.Fatal(name, revision, err)
+	}
+	return r.user(name)
 }
 
 // response is a whole response.
@@ -153,7 +176,7 @@ func TestAuth8KeyOfIssuedTokens(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice", "bob")
 	key := func(user, client string) string {
 		t.Helper()
-		token, issued, err := tokens.Issue(user, client)
+		token, issued, err := tokens.Issue(find(t, tokens, user), client)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ func TestAuth11ChallengeOnEveryMethod(t *testing.T) {
 
 func TestAuth3AuthorizationHeader(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue("alice", "")
+	token, _, err := tokens.Issue(find(t, tokens, "alice"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,11 +108,11 @@ func TestAuth3AuthorizationHeader(t *testing.T) {
 
 func TestAuth4QueryTokensAreIgnored(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice", "bob")
-	alice, _, err := tokens.Issue("alice", "")
+	alice, _, err := tokens.Issue(find(t, tokens, "alice"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob, _, err := tokens.Issue("bob", "")
+	bob, _, err := tokens.Issue(find(t, tokens, "bob"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestAuth4QueryTokensAreIgnored(t *testing.T) {
 // A token in the body (RFC 6750, section 2.2) is none either.
 func TestAuth6CookiesAreNotAccepted(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue("alice", "")
+	token, _, err := tokens.Issue(find(t, tokens, "alice"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 func newLogin(t *testing.T, f *fakeHashes) (http.Handler, *Tokens, *logBuffer) {
 	t.Helper()
 	users, _ := newTestUsers(t, f)
-	tokens, err := NewTokens(testIssuer, newKey(t), users)
+	tokens, err := NewTokens(testIssuer, keysOf(t, newKey(t)), users)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +124,22 @@ func or(s, other string) string {
 		return s
 	}
 	return other
+}
+
+// A user who is disabled is answered like nobody; the log knows the name.
+func TestLoginOfADisabledUser(t *testing.T) {
+	h, tokens, logs := newLogin(t, &fakeHashes{})
+	wrong := post(t, h, `{"username": "mallory", "password": "password-a"}`)
+	if err := tokens.users.SetDisabled(t.Context(), "alice", true); err != nil {
+		t.Fatal(err)
+	}
+	res := post(t, h, good)
+	if res.status != 401 || res.body != wrong.body || fmt.Sprint(res.header) != fmt.Sprint(wrong.header) {
+		t.Errorf("%+v, not %+v", res, wrong)
+	}
+	if out := logs.String(); !strings.Contains(out, "user=alice") || strings.Contains(out, "mallory") {
+		t.Errorf("log: %s", out)
+	}
 }
 
 // The whole answer is the same, header and body.
@@ -234,7 +250,7 @@ func TestLoginWhenBusyOrBroken(t *testing.T) {
 		}
 
 		_, revision := store.Get("alice")
-		if ok, err := store.Put(t.Context(), "alice", []byte(`{"password_hash":"secret"}`), revision); !ok || err != nil {
+		if ok, err := store.Put(t.Context(), "alice", []byte(`{"version":1,"generation":"g","password_hash":"secret"}`), revision); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		res = post(t, h, good)

@@ -50,7 +50,7 @@ func TestRefusedAtOnceWithoutBody(t *testing.T) {
 func TestConnectionGoesOnAfterRefusal(t *testing.T) {
 	logger, _ := newLogger()
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue("alice", "")
+	token, _, err := tokens.Issue(find(t, tokens, "alice"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,4 +89,3 @@ func (u *Users) all() map[string][]byte {
 	stop() // all there is has been told
 	return all
 }
-

@@ -67,12 +67,12 @@ func TestAuth23RightPasswordIsRefusedToo(t *testing.T) {
 		var f fakeHashes
 		users, _ := newTestUsers(t, &f)
 		for range 5 {
-			if err := users.Authenticate(t.Context(), home, "alice", "wrong-password"); !errors.Is(err, ErrCredentials) {
+			if _, err := users.Authenticate(t.Context(), home, "alice", "wrong-password"); !errors.Is(err, ErrCredentials) {
 				t.Fatal(err)
 			}
 		}
 		for _, password := range []string{"wrong-password", "password-a"} {
-			err := users.Authenticate(t.Context(), home, "alice", password)
+			_, err := users.Authenticate(t.Context(), home, "alice", password)
 			throttled, ok := errors.AsType[*ThrottledError](err)
 			if !ok || throttled.RetryAfter != time.Second || f.checked.Load() != 5 {
 				t.Errorf("%q: %v, %d checks", password, err, f.checked.Load())
@@ -81,12 +81,12 @@ func TestAuth23RightPasswordIsRefusedToo(t *testing.T) {
 		// Being refused does not make the delay longer; a success ends the count.
 		pass(time.Second)
 		for range 3 {
-			if err := users.Authenticate(t.Context(), home, "alice", "password-a"); err != nil {
+			if _, err := users.Authenticate(t.Context(), home, "alice", "password-a"); err != nil {
 				t.Error(err)
 			}
 		}
 		for range 5 {
-			if err := users.Authenticate(t.Context(), home, "alice", "wrong-password"); !errors.Is(err, ErrCredentials) {
+			if _, err := users.Authenticate(t.Context(), home, "alice", "wrong-password"); !errors.Is(err, ErrCredentials) {
 				t.Error(err)
 			}
 		}
@@ -99,7 +99,7 @@ func TestAuth23UnknownNames(t *testing.T) {
 		users, _ := newTestUsers(t, &fakeHashes{})
 		for _, name := range []string{"alice", "mallory", "Not A Name"} {
 			for i := range 6 {
-				err := users.Authenticate(t.Context(), home, name, "wrong-password")
+				_, err := users.Authenticate(t.Context(), home, name, "wrong-password")
 				if _, throttled := errors.AsType[*ThrottledError](err); throttled != (i == 5) {
 					t.Errorf("%q, attempt %d: %v", name, i+1, err)
 				}
@@ -243,7 +243,7 @@ func TestAuth23ManyAtOnce(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 100 {
 				wg.Go(func() {
-					err := users.Authenticate(t.Context(), home, "alice", password)
+					_, err := users.Authenticate(t.Context(), home, "alice", password)
 					if _, is := errors.AsType[*ThrottledError](err); is {
 						counts[1].Add(1)
 					} else if errors.Is(err, ErrCredentials) {

@@ -23,11 +23,11 @@ import (
 func forge(t *testing.T, tokens *Tokens, method jwt.SigningMethod, key any, change func(header, claims map[string]any)) string {
 	t.Helper()
 	c := jwt.MapClaims{
-		"iss": testIssuer, "sub": "alice", "aud": audience, "jti": "1",
+		"iss": testIssuer, "sub": "alice", "gen": "of alice", "aud": audience, "jti": "1",
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
 	token := jwt.NewWithClaims(method, c)
-	token.Header["typ"], token.Header["kid"] = "at+jwt", tokens.keyID
+	token.Header["typ"], token.Header["kid"] = "at+jwt", tokens.keys.newest
 	if change != nil {
 		change(token.Header, c)
 	}
@@ -105,11 +105,15 @@ func TestAuth3RefusedTokens(t *testing.T) {
 		"exp passed":                 set("exp", time.Now().Add(-time.Minute).Unix()),
 		"exp no number":              set("exp", "tomorrow"),
 		"not yet":                    set("nbf", time.Now().Add(time.Minute).Unix()),
-		"sub missing":                without("sub"),
-		"sub empty":                  set("sub", ""),
+		"sub missing":                es256(func(_, claims map[string]any) { delete(claims, "sub"); claims["gen"] = "of " }),
+		"sub empty":                  es256(func(_, claims map[string]any) { claims["sub"], claims["gen"] = "", "of " }),
 		"sub no string":              set("sub", []string{"alice"}),
 		"sub unknown":                set("sub", "mallory"),
 		"sub anonymous":              set("sub", AnonymousName),
+		"gen missing":                without("gen"),
+		"gen empty":                  set("gen", ""),
+		"gen of another":             set("gen", "of bob"),
+		"gen no string":              set("gen", 7),
 		"payload changed":            parts[0] + "." + rewrite(t, parts[1], "sub", "bob") + "." + parts[2],
 		"signature cut":              parts[0] + "." + parts[1] + "." + parts[2][:40],
 		"signature empty":            parts[0] + "." + parts[1] + ".",
@@ -192,7 +196,7 @@ func foreignJWK(t *testing.T, tokens *Tokens) string {
 func TestTokenEndsAfterOneHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := newTokens(t, newKey(t), "alice")
-		token, id, err := tokens.Issue("alice", "")
+		token, id, err := tokens.Issue(find(t, tokens, "alice"), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,11 +217,11 @@ func TestTokenEndsAfterOneHour(t *testing.T) {
 // Tokens have what RFC 9068 asks for, and each its own ID.
 func TestTokenClaims(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue("alice", "https://client.example/id")
+	token, _, err := tokens.Issue(find(t, tokens, "alice"), "https://client.example/id")
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, _, err := tokens.Issue("alice", "")
+	other, _, err := tokens.Issue(find(t, tokens, "alice"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +237,7 @@ func TestTokenClaims(t *testing.T) {
 	}
 	var h map[string]any
 	decodePart(t, token, 0, &h)
-	if h["typ"] != "at+jwt" || h["alg"] != "ES256" || h["kid"] != tokens.keyID || len(h) != 3 {
+	if h["typ"] != "at+jwt" || h["alg"] != "ES256" || h["kid"] != tokens.keys.newest || len(h) != 3 {
 		t.Errorf("header = %v", h)
 	}
 }
@@ -271,14 +275,8 @@ func TestThumbprint(t *testing.T) {
 }
 
 func TestNewTokensRefuses(t *testing.T) {
-	if _, err := NewTokens("", newKey(t), names{}); err == nil {
+	users, _ := newTestUsers(t, &fakeHashes{})
+	if _, err := NewTokens("", keysOf(t, newKey(t)), users); err == nil {
 		t.Error("no issuer: no error")
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewTokens(testIssuer, key, names{}); err == nil {
-		t.Error("a P-384 key: no error")
 	}
 }

@@ -1,0 +1,274 @@
+package auth
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// login returns a new token of a user, by password.
+func login(t *testing.T, tokens *Tokens, name, password string) (string, Identity) {
+	t.Helper()
+	user, err := tokens.users.Authenticate(t.Context(), home, name, password)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	token, id, err := tokens.Issue(user, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token, id
+}
+
+// expectRevoked checks a token, and the identity it proved once.
+func expectRevoked(t *testing.T, tokens *Tokens, token string, id Identity, revoked bool) {
+	t.Helper()
+	verified, err := tokens.Verify(t.Context(), token)
+	if revoked != errors.Is(err, TokenError("the token has been revoked")) || !revoked && verified != id {
+		t.Errorf("%+v, %v; want revoked: %t", verified, err, revoked)
+	}
+	if got := tokens.users.Revoked(id); got != revoked {
+		t.Errorf("Revoked = %t, want %t", got, revoked)
+	}
+}
+
+// newRevocable has alice and bob, whose passwords are "password-a" and
+// "password-b".
+func newRevocable(t *testing.T, f *fakeHashes) (*Tokens, *Users, *MemoryStore) {
+	t.Helper()
+	users, store := newTestUsers(t, f)
+	if _, err := users.Create(t.Context(), "bob", "password-b"); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := NewTokens(testIssuer, keysOf(t, newKey(t)), users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens, users, store
+}
+
+// All of it within one instant: a token's times are in seconds.
+func TestAuth27NewPasswordRevokesTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens, users, _ := newRevocable(t, &fakeHashes{})
+		alice, aliceID := login(t, tokens, "alice", "password-a")
+		bob, bobID := login(t, tokens, "bob", "password-b")
+		expectRevoked(t, tokens, alice, aliceID, false)
+
+		// The same password may mean that somebody else has a token.
+		for _, password := range []string{"password-c", "password-c"} {
+			if err := users.SetPassword(t.Context(), "alice", password); err != nil {
+				t.Fatal(err)
+			}
+			expectRevoked(t, tokens, alice, aliceID, true)
+			alice, aliceID = login(t, tokens, "alice", password)
+			expectRevoked(t, tokens, alice, aliceID, false)
+		}
+		expectRevoked(t, tokens, bob, bobID, false)
+		if _, err := users.Authenticate(t.Context(), home, "alice", "password-a"); !errors.Is(err, ErrCredentials) {
+			t.Errorf("the old password: %v", err)
+		}
+	})
+}
+
+func TestAuth27DisablingRevokesTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f fakeHashes
+		tokens, users, store := newRevocable(t, &f)
+		alice, aliceID := login(t, tokens, "alice", "password-a")
+		bob, bobID := login(t, tokens, "bob", "password-b")
+		disable := func(disabled, changes bool) {
+			t.Helper()
+			_, before := store.Get("alice")
+			if err := users.SetDisabled(t.Context(), "alice", disabled); err != nil {
+				t.Fatal(err)
+			}
+			if _, after := store.Get("alice"); (after != before) != changes {
+				t.Errorf("changed: %t", after != before)
+			}
+		}
+		disable(false, false)
+		expectRevoked(t, tokens, alice, aliceID, false)
+		disable(true, true)
+		expectRevoked(t, tokens, alice, aliceID, true)
+		disable(true, false)
+
+		// The right password is now a wrong one: the same answer and work.
+		users.hasher.params.Memory *= 2
+		checked, created := f.checked.Load(), f.created.Load()
+		for _, password := range []string{"password-a", "wrong-password"} {
+			user, err := users.Authenticate(t.Context(), home, "alice", password)
+			if err != ErrCredentials || user != (User{}) { //nolint:errorlint // not even wrapped: the text is the same
+				t.Errorf("%s: %+v, %v", password, user, err)
+			}
+		}
+		if f.checked.Load() != checked+2 || f.created.Load() != created {
+			t.Errorf("%d checks, %d new hashes", f.checked.Load()-checked, f.created.Load()-created)
+		}
+		// A password set meanwhile is good afterwards only.
+		if err := users.SetPassword(t.Context(), "alice", "password-c"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := users.Authenticate(t.Context(), home, "alice", "password-c"); !errors.Is(err, ErrCredentials) {
+			t.Errorf("new password of a user who is disabled: %v", err)
+		}
+
+		disable(false, true)
+		expectRevoked(t, tokens, alice, aliceID, true) // for good
+		alice, aliceID = login(t, tokens, "alice", "password-c")
+		expectRevoked(t, tokens, alice, aliceID, false)
+		expectRevoked(t, tokens, bob, bobID, false)
+	})
+}
+
+// Should a user be disabled whose generation stays, the tokens end as well.
+func TestDisabledAlone(t *testing.T) {
+	tokens, users, _ := newRevocable(t, &fakeHashes{})
+	alice, aliceID := login(t, tokens, "alice", "password-a")
+	if err := users.change(t.Context(), "alice", func(r *record) bool { r.Disabled = true; return true }); err != nil {
+		t.Fatal(err)
+	}
+	expectRevoked(t, tokens, alice, aliceID, true)
+}
+
+// A login that is under way when the password changes proves nothing.
+func TestLoginWhileThePasswordChanges(t *testing.T) {
+	for name, change := range map[string]func(*Users) error{
+		"password": func(u *Users) error { return u.SetPassword(t.Context(), "alice", "password-c") },
+		"disabled": func(u *Users) error { return u.SetDisabled(t.Context(), "alice", true) },
+		"disabled and enabled": func(u *Users) error {
+			return errors.Join(u.SetDisabled(t.Context(), "alice", true), u.SetDisabled(t.Context(), "alice", false))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var f fakeHashes
+			tokens, users, _ := newRevocable(t, &f)
+			f.during = func() {
+				if err := change(users); err != nil {
+					t.Error(err)
+				}
+			}
+			token, id := login(t, tokens, "alice", "password-a")
+			expectRevoked(t, tokens, token, id, true)
+		})
+	}
+}
+
+// What others made up or had from elsewhere is not proven.
+func TestRevokedWithoutAToken(t *testing.T) {
+	tokens, users, _ := newRevocable(t, &fakeHashes{})
+	_, id := login(t, tokens, "alice", "password-a")
+	nobody, other := id, id
+	nobody.Subject, other.Subject = "mallory", "bob"
+	for _, id := range []Identity{{}, {Subject: "alice"}, {Subject: AnonymousName}, nobody, other} {
+		if !users.Revoked(id) {
+			t.Errorf("%+v is not revoked", id)
+		}
+	}
+}
+
+func TestRehashKeepsTokens(t *testing.T) {
+	tokens, users, store := newRevocable(t, &fakeHashes{})
+	token, id := login(t, tokens, "alice", "password-a")
+	users.hasher.params.Memory *= 2
+	_, before := store.Get("alice")
+	again, againID := login(t, tokens, "alice", "password-a")
+	if _, after := store.Get("alice"); after == before {
+		t.Fatal("not hashed again")
+	}
+	expectRevoked(t, tokens, token, id, false)
+	expectRevoked(t, tokens, again, againID, false)
+}
+
+// The changes are made on one node, and told on another.
+func TestAuth27OnRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		tokens, users, store := newRevocable(t, &fakeHashes{})
+		if err := users.SetDisabled(ctx, "bob", true); err != nil { // before: not told
+			t.Fatal(err)
+		}
+		var f fakeHashes
+		node, err := newUsers(store, f.hasher())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, id := login(t, tokens, "alice", "password-a")
+		var told []string
+		stop := node.OnRevoked(func(user string) {
+			told = append(told, user)
+			if user == "alice" && !node.Revoked(id) {
+				t.Error("told before tokens are refused")
+			}
+		})
+		create := func(name, password string) error {
+			_, err := users.Create(ctx, name, password)
+			return err
+		}
+		for _, step := range []struct {
+			name string
+			do   func() error
+			want []string
+		}{
+			{"begin", func() error { return nil }, nil},
+			{"create", func() error { return create("carol", "password-c") }, nil},
+			{"enable", func() error { return users.SetDisabled(ctx, "bob", false) }, nil},
+			{"password", func() error { return users.SetPassword(ctx, "alice", "password-c") }, []string{"alice"}},
+			{"password of one created since", func() error { return users.SetPassword(ctx, "carol", "password-d") }, []string{"carol"}},
+			{"disable", func() error { return users.SetDisabled(ctx, "alice", true) }, []string{"alice"}},
+			{"disable again", func() error { return users.SetDisabled(ctx, "alice", true) }, nil},
+			{"enable again", func() error { return users.SetDisabled(ctx, "alice", false) }, nil},
+			{"rehash", func() error {
+				users.hasher.params.Memory *= 2
+				_, err := users.Authenticate(ctx, home, "alice", "password-c")
+				return err
+			}, nil},
+			{"two", func() error {
+				return errors.Join(users.SetDisabled(ctx, "bob", true), users.SetDisabled(ctx, "alice", true))
+			}, []string{"bob", "alice"}},
+			{"unreadable", func() error {
+				write(t, store, "carol", `{"version":2}`)
+				return nil
+			}, []string{"carol"}},
+			{"stopped", func() error {
+				stop()
+				return users.SetPassword(ctx, "alice", "password-e")
+			}, nil},
+		} {
+			if err := step.do(); err != nil {
+				t.Errorf("%s: %v", step.name, err)
+			}
+			synctest.Wait()
+			if !slices.Equal(told, step.want) {
+				t.Errorf("%s: told %q, not %q", step.name, told, step.want)
+			}
+			told = nil
+		}
+	})
+}
+
+// A slow listener is told of every user, if not of every change.
+func TestOnRevokedIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, users, _ := newRevocable(t, &fakeHashes{})
+		told := map[string]int{}
+		stop := users.OnRevoked(func(user string) {
+			pass(time.Second)
+			told[user]++
+		})
+		for range 3 {
+			for _, name := range []string{"alice", "bob"} {
+				if err := users.SetPassword(t.Context(), name, "password-c"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		pass(time.Minute)
+		stop()
+		if told["alice"] < 1 || told["bob"] < 1 {
+			t.Errorf("told %v", told)
+		}
+	})
+}
