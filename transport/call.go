@@ -103,25 +103,37 @@ func (s *Server) runCalls(c *call) {
 
 // drop takes back a call that has not run.
 func (c *call) drop() {
+	c.release()
+	c.srv.calls.end(c)
+}
+
+// release gives back the call's ID and what it was counted for.
+func (c *call) release() {
 	if c.sess != nil {
 		c.sess.removeCall(c)
 	}
 	c.onEnd()
 	c.cancel(nil)
-	c.srv.calls.end(c)
 }
 
-// run answers the request.
+// run answers the request. Its ID and its place are free before the client can
+// have the answer, or the next request could find them taken.
 func (c *call) run() {
-	defer c.drop()
+	defer c.srv.calls.end(c)
 	reply := c.handle()
+	if c.stream.shared && reply != nil {
+		// As long as the server and the session live; then nobody reads it.
+		_ = c.stream.awaitRoom(c.srv.base, len(reply))
+	}
+	c.release()
 	if reply == nil {
 		c.stream.appendNoResponse()
-		return
+	} else {
+		c.stream.appendResponse(reply)
 	}
-	// The call may have been cut off by then; its answer still waits for room,
-	// as long as the server and the session live.
-	_ = c.stream.appendResponse(c.srv.base, reply) // nobody is left to be told
+	if c.sess != nil {
+		c.sess.shelve(c.stream)
+	}
 }
 
 // handle runs the request and returns the encoded answer, nil for none.
@@ -214,15 +226,21 @@ func (e clientError) Error() string { return string(e) }
 func (c *call) explain(resp mcp.JSONRPCError, err error) *fault {
 	f := &fault{code: resp.Error.Code, msg: resp.Error.Message, data: resp.Error.Data}
 	var (
-		missing mcp.MissingRequiredClientCapabilityError
-		own     *fault
-		told    clientError
+		missing  mcp.MissingRequiredClientCapabilityError
+		unparsed *server.UnparsableMessageError
+		own      *fault
+		told     clientError
 	)
 	switch {
 	case errors.As(err, &missing):
 		return missingCapability(missing.Capability)
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &unparsed):
+		f.code, f.msg = mcp.INVALID_PARAMS, "the parameters of "+c.msg.method+" do not fit"
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			f.msg += fmt.Sprintf(": %s cannot be a %s", wrong.Field, wrong.Value)
+		}
 	case errors.Is(err, server.ErrResourceNotFound), errors.Is(err, mcp.ErrResourceNotFound):
 		return c.resourceNotFound()
 	case errors.Is(err, mcp.ErrInvalidParams):
@@ -242,7 +260,7 @@ func (c *call) explain(resp mcp.JSONRPCError, err error) *fault {
 func missingCapability(name string) *fault {
 	return &fault{
 		status: http.StatusBadRequest, code: mcp.MISSING_REQUIRED_CLIENT_CAPABILITY,
-		msg:  fmt.Sprintf("this needs the client capability %q, which the request does not declare", name),
+		msg:  fmt.Sprintf("this needs the client capability %q, which was not declared", name),
 		data: map[string]any{"requiredCapabilities": map[string]any{name: struct{}{}}},
 	}
 }

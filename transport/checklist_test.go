@@ -2,9 +2,12 @@ package transport_test
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"wigwag/transport"
 )
 
 // line is one line of the checklist: what the specification asks of a server
@@ -129,6 +132,19 @@ func TestTranscripts(t *testing.T) {
 	}
 	if all := len(transcripts(t, "*")); all != ofLines+len(others) {
 		t.Errorf("%d transcripts, but %d of lines and %d others are run", all, ofLines, len(others))
+	}
+}
+
+// TestTranscriptsHTTP2: nothing depends on HTTP/1.1.
+func TestTranscriptsHTTP2(t *testing.T) {
+	t.Parallel()
+	http2 := new(http.Protocols)
+	http2.SetUnencryptedHTTP2(true)
+	for _, file := range transcripts(t, "*") {
+		t.Run(title(file), func(t *testing.T) {
+			t.Parallel()
+			play(t, newLabOver(t, http2, transport.Options{}), file)
+		})
 	}
 }
 

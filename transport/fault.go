@@ -131,6 +131,6 @@ func (s *Server) writeJSON(w http.ResponseWriter, status int, body []byte) {
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout)) // unsupported only by test recorders
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that is gone has no use for the error
+	_, _ = w.Write(body) //nolint:gosec // JSON, declared as such; a client that is gone has no use for the error
 	_ = rc.Flush()
 }

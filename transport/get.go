@@ -49,12 +49,12 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	if !parseAccept(r).sse {
 		return notAcceptable("Accept must allow text/event-stream")
 	}
-	if s.isDraining() {
-		return draining()
-	}
 	st, after, resumes, err := sess.wanted(r.Header.Get(mcp.HeaderLastEventID))
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case st == sess.out && s.isDraining(): // the answer of a running call can still be fetched
+		return draining()
 	}
 	release, err := s.quota.stream(owner.User)
 	if err != nil {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -58,6 +59,13 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// errStreamClosed is the one answer for a session that ended with its stream,
+// never was, or belongs to somebody else.
+var errStreamClosed = &fault{
+	status: http.StatusNotFound, code: codeSessionNotFound,
+	msg: "session not found: its stream was closed or never was; open GET /sse anew",
+}
+
 // ServeMessages is POST /messages?sessionId=, the older transport's way in.
 // Answers arrive on the session's stream; here it is 202.
 func (s *Server) ServeMessages(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +86,10 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 		return invalid(nil, "the query parameter sessionId is missing; the first event of GET /sse gives the whole address")
 	}
 	sess, err := s.sessions.find(id, s.owner(r), true)
-	if err != nil {
+	switch {
+	case errors.Is(err, errSessionNotFound):
+		return errStreamClosed
+	case err != nil:
 		return err
 	}
 	body, err := s.readBody(w, r)

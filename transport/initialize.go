@@ -35,9 +35,7 @@ func (p *post) initialize() error {
 		return nil
 	}
 	p.sess, p.peer, p.stream = sess, sess.peer, newStream(1, ok)
-	if err := p.stream.appendResponse(p.r.Context(), reply); err != nil {
-		return err
-	}
+	p.stream.appendResponse(reply)
 	conn := p.stream.attach()
 	defer p.stream.detach(conn)
 	return p.answerSSE(conn)

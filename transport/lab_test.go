@@ -35,13 +35,23 @@ type lab struct {
 	down    chan struct{} // closed when Shutdown has returned; nil: it was not called
 }
 
-// newLab serves on a port of 127.0.0.1.
+// newLab serves HTTP/1.1 on a port of 127.0.0.1.
 func newLab(t testing.TB, opts transport.Options) *lab {
 	t.Helper()
+	http1 := new(http.Protocols)
+	http1.SetHTTP1(true)
+	return newLabOver(t, http1, opts)
+}
+
+// newLabOver is newLab with other protocols than HTTP/1.1.
+func newLabOver(t testing.TB, protocols *http.Protocols, opts transport.Options) *lab {
+	t.Helper()
 	l := newTransport(t, opts)
-	web := httptest.NewServer(l.routes())
+	web := httptest.NewUnstartedServer(l.routes())
+	web.Config.Protocols = protocols
+	web.Start()
 	l.url = web.URL
-	l.web = &http.Client{Transport: &http.Transport{DisableCompression: true}}
+	l.web = &http.Client{Transport: &http.Transport{DisableCompression: true, Protocols: protocols}}
 	var cancel context.CancelFunc
 	l.ctx, cancel = context.WithTimeout(context.Background(), patience)
 	t.Cleanup(func() {

@@ -93,6 +93,8 @@ func parseMessage(raw json.RawMessage) (message, error) {
 		return message{}, invalid(env.ID, `"jsonrpc" must be "2.0"`)
 	case env.Method != nil && *env.Method == "":
 		return message{}, invalid(env.ID, `"method" is empty`)
+	case env.Method != nil && (env.Result != nil || env.Error != nil):
+		return message{}, invalid(env.ID, `a message has a "method", or a "result" or "error", not both`)
 	case env.Method != nil && env.ID != nil:
 		m.kind, m.method = request, *env.Method
 	case env.Method != nil:
@@ -144,6 +146,7 @@ func checkID(id json.RawMessage) error {
 // keys sent twice or in another case cannot mean one thing here and another
 // there. A stand-in takes the place of the ID, which mcp-go would read as a
 // floating-point number; the transport answers with the one that was sent.
+// mcp-go would cancel by it, but no cancellation ever reaches it.
 func (m *message) encode(params json.RawMessage) json.RawMessage {
 	buf := make([]byte, 0, len(params)+len(m.method)+64)
 	buf = append(buf, `{"jsonrpc":"2.0","method":`...)
@@ -187,8 +190,8 @@ func (m meta) progressToken() json.RawMessage {
 	return nil
 }
 
-// encode is json.Marshal without the escaping of <, > and &, which in chat is
-// noise on the wire.
+// encode is json.Marshal without the escaping of <, > and &, as far as mcp-go's
+// own types leave it to the encoder.
 func encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

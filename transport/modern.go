@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 )
 
 // serveModern serves 2026-07-28: stateless, every request carries all there is
@@ -74,28 +75,29 @@ func badParams(id json.RawMessage, text string) *fault {
 // routes on them (2026-07-28, transports, "Standard Request Headers").
 func (p *post) checkHeaders(msg message) error {
 	h := p.r.Header
-	for name, values := range h {
-		if !mirrors(name) {
-			continue
-		}
-		if len(values) > 1 {
-			return badHeader(msg.id, "the header "+name+" comes more than once")
-		}
-		if strings.ContainsFunc(values[0], func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') }) {
-			return badHeader(msg.id, "the header "+name+" holds more than visible ASCII, space and tab; such values are sent as =?base64?…?=")
-		}
-	}
-	err := mcp.ValidateStandardHeaders(h.Get, mcp.ProtocolVersion20260728, mcp.MCPMethod(msg.method), msg.params)
-	if err == nil && msg.method == string(mcp.MethodToolsCall) {
+	names := []string{mcp.HeaderProtocolVersion, mcp.HeaderMethod, mcp.HeaderName}
+	var tool *server.ServerTool
+	if msg.method == string(mcp.MethodToolsCall) {
 		var call struct {
 			Name string `json:"name"`
 		}
 		_ = json.Unmarshal(msg.params, &call) // mcp-go answers what does not fit
-		if tool := p.srv.mcp.GetTool(call.Name); tool != nil {
-			err = mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
-				return h.Get(name), len(h.Values(name)) > 0
-			}, &tool.Tool, msg.params)
+		if tool = p.srv.mcp.GetTool(call.Name); tool != nil {
+			for _, b := range mcp.ExtractParamHeaderBindings(&tool.Tool) {
+				names = append(names, b.HeaderName())
+			}
 		}
+	}
+	for _, name := range names {
+		if err := checkHeader(name, h.Values(name)); err != nil {
+			return err.withID(msg.id)
+		}
+	}
+	err := mcp.ValidateStandardHeaders(h.Get, mcp.ProtocolVersion20260728, mcp.MCPMethod(msg.method), msg.params)
+	if err == nil && tool != nil {
+		err = mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
+			return h.Get(name), len(h.Values(name)) > 0
+		}, &tool.Tool, msg.params)
 	}
 	if err == nil {
 		return nil
@@ -106,9 +108,15 @@ func (p *post) checkHeaders(msg message) error {
 	return badParams(msg.id, err.Error())
 }
 
-// mirrors reports whether the header repeats a part of the body.
-func mirrors(name string) bool {
-	return name == mcp.HeaderProtocolVersion || name == mcp.HeaderMethod || name == mcp.HeaderName || strings.HasPrefix(name, "Mcp-Param-")
+// checkHeader wants a header once at most, in visible ASCII, space and tab.
+func checkHeader(name string, values []string) *fault {
+	if len(values) > 1 {
+		return badHeader(nil, "the header "+name+" comes more than once")
+	}
+	if len(values) == 1 && strings.ContainsFunc(values[0], func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') }) {
+		return badHeader(nil, "the header "+name+" holds more than visible ASCII, space and tab; such values are sent as =?base64?…?=")
+	}
+	return nil
 }
 
 // modernStatus is the HTTP status of a lone response with this error code, 0 for

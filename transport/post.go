@@ -170,7 +170,7 @@ func (p *post) takeRest() error {
 		switch {
 		case m.kind == response && (p.sess == nil || !p.sess.answer(m)) && !p.batch:
 			return invalid(nil, "no request of the server with this id waits for an answer in this session")
-		case m.kind == notification && p.sess != nil && !p.peer.modern:
+		case m.kind == notification && p.sess != nil:
 			p.srv.notified(p.r.Context(), p.sess, m)
 		}
 	}
@@ -182,6 +182,9 @@ func (p *post) takeRest() error {
 func (p *post) answerCalls(requests []message) error {
 	if !p.accepts.json && !p.accepts.sse {
 		return withID(notAcceptable("Accept must allow application/json or text/event-stream"), requests[0].id)
+	}
+	if limit := p.srv.limits.MaxCallsPerUser; limit >= 0 && len(requests) > limit {
+		return invalid(nil, fmt.Sprintf("a batch may hold %d requests here, this one has %d", limit, len(requests)))
 	}
 	p.stream = newStream(len(requests), p.sess != nil)
 	p.stream.jsonOnly = !p.accepts.sse

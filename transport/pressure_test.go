@@ -184,6 +184,58 @@ func TestStoppedReader(t *testing.T) {
 	})
 }
 
+// TestLongReplay: a stream that was longer than what is held of it is replayed
+// from where it is held, and says so.
+func TestLongReplay(t *testing.T) {
+	const n, held = 2000, 1024
+	l := newLab(t, transport.Options{})
+	session := l.open("2025-11-25")
+	x := l.post(session, countCall("count", "a", n))
+	prime, _ := x.event()
+	progressOf(t, x)
+	for from, missing := range map[string]int{prime.ID: 1, strings.TrimSuffix(prime.ID, "-1") + "-1000": 0} {
+		progress, responses := progressOf(t, l.get(session+"\nLast-Event-ID: "+from))
+		late := progress["a"]
+		if len(late) == 0 || len(late) >= held || !slices.Equal(late, upTo(n)[n-len(late):]) || len(responses) != 1 {
+			t.Errorf("after %s: %d of %d came, and %d responses", from, len(late), n, len(responses))
+		}
+		if len(progress[""]) != missing {
+			t.Errorf("after %s: it was told %d times that something is missing, want %d", from, len(progress[""]), missing)
+		}
+	}
+}
+
+// TestListenBegins: however much is going on, a subscription begins with its
+// acknowledgement.
+func TestListenBegins(t *testing.T) {
+	l := newLab(t, transport.Options{})
+	stop := make(chan struct{})
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		everybody := func(string) bool { return true }
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				l.srv.ResourceUpdated(watchedURI, everybody)
+				l.srv.ResourcesListChanged(everybody)
+			}
+		}
+	})
+	for range 100 {
+		x := l.post(modern("subscriptions/listen", "", `"notifications":{"resourcesListChanged":true,"resourceSubscriptions":["`+watchedURI+`"]}`))
+		first, _ := x.event()
+		second, ok := x.event()
+		if !strings.Contains(string(first.Data), "notifications/subscriptions/acknowledged") || !ok {
+			t.Errorf("it began with %s, %s", first.Data, second.Data)
+		}
+		x.hangUp()
+	}
+	close(stop)
+	busy.Wait()
+}
+
 // TestStoppedReaderModern: on 2026-07-28 such a client loses its call.
 func TestStoppedReaderModern(t *testing.T) {
 	bubble(t, transport.Options{}, func(t *testing.T, l *lab) {

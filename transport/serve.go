@@ -114,6 +114,9 @@ func (s *Server) pump(r *http.Request, out *writer, st *stream, conn chan struct
 			}
 			beat.Reset(s.limits.Heartbeat)
 		}
+		if done && drain != nil && s.isDraining() { // the session ended with the server
+			return out.comeBack(jitter(2 * time.Second))
+		}
 		if done {
 			return finished
 		}

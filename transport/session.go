@@ -106,16 +106,22 @@ func (sess *session) addCall(c *call) error {
 
 func (sess *session) removeCall(c *call) {
 	sess.mu.Lock()
+	defer sess.mu.Unlock()
 	delete(sess.calls, string(c.msg.id))
 	sess.used = time.Now()
-	r := sess.streams[c.stream.id]
-	done := r != nil && !r.shelved && r.over()
+}
+
+// shelve hands a resumable stream whose last call has ended to the shelf.
+func (sess *session) shelve(st *stream) {
+	sess.mu.Lock()
+	r := sess.streams[st.id]
+	done := r != nil && !r.shelved && st.over()
 	if done {
 		r.shelved = true
 	}
 	sess.mu.Unlock()
 	if done {
-		sess.srv.shelf.put(sess, c.stream)
+		sess.srv.shelf.put(sess, st)
 	}
 }
 
@@ -132,7 +138,7 @@ func (sess *session) cancel(id json.RawMessage) {
 // addStream makes a stream resumable, before its first event ID goes out.
 func (sess *session) addStream(st *stream) {
 	sess.mu.Lock()
-	over := st.over() // under the lock, so that either this or removeCall shelves it
+	over := st.over() // under the lock, so that either this or shelve does it
 	sess.streams[st.id] = &resumable{stream: st, shelved: over}
 	sess.mu.Unlock()
 	if over {

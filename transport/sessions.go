@@ -75,9 +75,10 @@ func idlest(m map[string]*session) *session {
 	return found
 }
 
-// find returns the owner's session, of HTTP+SSE or of Streamable HTTP. The answer is the same for unknown, ended
-// and foreign ones. While the server shuts down it is never that the session is
-// not found, on which clients give up for good.
+// find returns the owner's session, of HTTP+SSE or of Streamable HTTP. The
+// answer is the same for unknown, ended and foreign ones. While the server shuts
+// down it is never that the session is not found, on which clients give up for
+// good.
 func (t *sessions) find(id string, owner Owner, sse bool) (*session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -62,7 +62,7 @@ func (s *Server) sealState(c *call, result []byte) ([]byte, error) {
 		return result, nil // the words are in a text
 	}
 	if len(head.Requests) == 0 && head.State == "" {
-		return nil, fmt.Errorf("input_required with neither inputRequests nor requestState, by %s", c.msg.params)
+		return nil, errors.New("input_required with neither inputRequests nor requestState")
 	}
 	declared := c.declared()
 	for _, r := range head.Requests {

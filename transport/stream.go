@@ -67,27 +67,42 @@ func newStream(expect int, resumable bool) *stream {
 }
 
 // append puts a message on the stream. While the pending ones fill their bound
-// it waits: for the connection to drain them, for ctx, or, without a
-// connection, until the stream counts as abandoned and its oldest give way.
+// it waits: for the connection to drain them, for ctx, or, when there has been
+// no connection for a minute, for nothing: then the oldest give way.
 func (st *stream) append(ctx context.Context, data []byte) error {
-	return st.appendItem(ctx, item{data: data})
+	return st.admit(ctx, len(data), func() { st.pushLocked(item{data: data}) })
 }
 
-// appendResponse puts the answer of a request on the stream. It waits only
-// where the stream carries the answers of many calls.
-func (st *stream) appendResponse(ctx context.Context, data []byte) error {
-	return st.appendItem(ctx, item{data: data, response: true})
+// appendResponse puts the answer of a request on the stream. It never waits: a
+// stream of its own has few of them, and before one goes on a shared stream its
+// call waits for room.
+func (st *stream) appendResponse(data []byte) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch {
+	case st.ended:
+	case st.dead:
+		st.answeredLocked()
+	default:
+		st.pushLocked(item{data: data, response: true})
+	}
 }
 
-func (st *stream) appendItem(ctx context.Context, it item) error {
+// awaitRoom waits as append does.
+func (st *stream) awaitRoom(ctx context.Context, n int) error {
+	return st.admit(ctx, n, func() {})
+}
+
+// admit runs push, under the lock, when there is room for n bytes.
+func (st *stream) admit(ctx context.Context, n int, push func()) error {
 	for {
-		wait, err := st.tryAppend(it)
-		if wait == nil {
+		room, patience, err := st.tryAdmit(n, push)
+		if room == nil {
 			return err
 		}
-		timer := time.NewTimer(abandonedAfter)
+		timer := time.NewTimer(patience)
 		select {
-		case <-wait:
+		case <-room:
 		case <-timer.C: // the connection may be gone for good: look again
 		case <-ctx.Done():
 			timer.Stop()
@@ -97,29 +112,31 @@ func (st *stream) appendItem(ctx context.Context, it item) error {
 	}
 }
 
-// tryAppend appends, or returns what to wait for before trying again.
-func (st *stream) tryAppend(it item) (wait <-chan struct{}, err error) {
+// tryAdmit runs push, or returns what to wait for and how long.
+func (st *stream) tryAdmit(n int, push func()) (room <-chan struct{}, patience time.Duration, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.conn == nil {
+		patience = abandonedAfter - time.Since(st.gone)
+	} else {
+		patience = abandonedAfter
+	}
 	switch {
 	case st.ended:
-		return nil, errStreamEnded
-	case st.dead && it.response:
-		st.answeredLocked()
-		return nil, nil
-	case st.dead, st.jsonOnly && !it.response:
-		return nil, nil
-	case !st.fullLocked(len(it.data)), it.response && !st.shared:
-	case st.conn != nil, time.Since(st.gone) < abandonedAfter:
+		return nil, 0, errStreamEnded
+	case st.dead, st.jsonOnly:
+		return nil, 0, nil
+	case !st.fullLocked(n):
+	case patience > 0:
 		if st.room == nil {
 			st.room = make(chan struct{})
 		}
-		return st.room, nil
+		return st.room, patience, nil
 	default:
 		st.dropOldestLocked()
 	}
-	st.pushLocked(it)
-	return nil, nil
+	push()
+	return nil, 0, nil
 }
 
 func (st *stream) fullLocked(n int) bool {

@@ -37,11 +37,11 @@ func fill(t *testing.T, st *stream) {
 func TestStreamEndsWithItsLastResponse(t *testing.T) {
 	st := newStream(2, false)
 	conn := st.attach()
-	_ = st.appendResponse(t.Context(), []byte("a"))
+	st.appendResponse([]byte("a"))
 	if _, done := st.sole(); done {
 		t.Fatal("ended with one of two responses")
 	}
-	_ = st.appendResponse(t.Context(), []byte("b"))
+	st.appendResponse([]byte("b"))
 	responses, done := st.sole()
 	if !done || len(responses) != 2 {
 		t.Fatalf("sole() = %q, %v; want both responses", responses, done)
@@ -116,13 +116,14 @@ func TestStreamAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newStream(2, true)
 		st.detach(st.attach())
-		_ = st.appendResponse(t.Context(), []byte("response"))
+		st.appendResponse([]byte("response"))
 		for i := range maxPendingItems - 1 {
 			mustAppend(t, st, fmt.Sprint(i))
 		}
-		began := time.Now()
+		gone := time.Now()
+		time.Sleep(abandonedAfter / 3) //nolint:forbidigo // the fake clock
 		mustAppend(t, st, "newest")
-		if waited := time.Since(began); waited != abandonedAfter {
+		if waited := time.Since(gone); waited != abandonedAfter {
 			t.Fatalf("waited %v, want %v", waited, abandonedAfter)
 		}
 		if _, complete, _ := st.replay(0); complete {
@@ -139,7 +140,7 @@ func TestStreamAbandoned(t *testing.T) {
 	})
 }
 
-// A stream of a whole session makes responses wait too, or a client that never
+// On the stream of a whole session responses wait too, or a client that never
 // reads could pile them up.
 func TestSharedStreamBoundsResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -149,8 +150,8 @@ func TestSharedStreamBoundsResponses(t *testing.T) {
 		fill(t, st)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := st.appendResponse(ctx, []byte("x")); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("appendResponse = %v, want it to wait", err)
+		if err := st.awaitRoom(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("awaitRoom = %v, want it to wait", err)
 		}
 	})
 }
@@ -176,7 +177,7 @@ func TestStreamReplay(t *testing.T) {
 	if items, _ := st.take(conn); !reflect.DeepEqual(texts(items), []string{"while away"}) || items[0].seq != 5 {
 		t.Fatalf("took %+v", items)
 	}
-	_ = st.appendResponse(t.Context(), []byte("r"))
+	st.appendResponse([]byte("r"))
 	st.take(conn)
 	if _, _, over := st.replay(5); over {
 		t.Error("over, with the response still to be replayed")
@@ -238,7 +239,7 @@ func TestStreamAbandonFreesProducers(t *testing.T) {
 		synctest.Wait()
 		st.abandon()
 		producers.Wait()
-		_ = st.appendResponse(t.Context(), []byte("r"))
+		st.appendResponse([]byte("r"))
 		if items, done := st.take(conn); len(items) > 0 || !done {
 			t.Fatalf("took %d items, done %v; want none and the end", len(items), done)
 		}

@@ -41,7 +41,6 @@ var update = flag.Bool("update", false, "rewrite what the transcripts expect")
 // $STREAM1, $STATE1), by which requests can use them.
 type transcript struct {
 	*lab
-	archive   *txtar.Archive
 	exchanges map[string]*exchange
 	headSeen  map[*exchange]bool
 	names     map[string]string // of volatile values
@@ -53,14 +52,27 @@ const last = "" // the exchange of a request without a name
 
 var shownHeaders = []string{"Content-Type", "Mcp-Session-Id", "Allow", "Retry-After"}
 
+// runTranscript runs a transcript over HTTP/1.1, and rewrites it with -update.
 func runTranscript(t *testing.T, file string) {
 	t.Parallel()
+	archive, changed := play(t, newLab(t, transport.Options{}), file)
+	if changed {
+		if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// play plays the client's part of a transcript. What differs from the
+// transcript fails the test or, with -update, is changed in the archive.
+func play(t *testing.T, l *lab, file string) (archive *txtar.Archive, changed bool) {
+	t.Helper()
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tr := &transcript{
-		lab: newLab(t, transport.Options{}), archive: archive,
+		lab:       l,
 		exchanges: make(map[string]*exchange), headSeen: make(map[*exchange]bool), names: make(map[string]string),
 		counts: make(map[string]int),
 		values: map[string]string{
@@ -69,7 +81,6 @@ func runTranscript(t *testing.T, file string) {
 			"ALLCAPS": `"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{},"roots":{}}`,
 		},
 	}
-	changed := false
 	for i := range archive.Files {
 		step := &archive.Files[i]
 		got, compared := tr.step(step.Name, string(step.Data))
@@ -84,11 +95,7 @@ func runTranscript(t *testing.T, file string) {
 		}
 		step.Data, changed = []byte(got), true
 	}
-	if changed {
-		if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	return archive, changed
 }
 
 // step does what a section says. What is to be compared with its text is

@@ -147,12 +147,14 @@ func CloseConnection(ctx context.Context, retry time.Duration) bool {
 	return st.id != "" && !st.jsonOnly && st.closeConnection(retry)
 }
 
-var errNoRequests = clientError("the server cannot ask this client: that takes a session, and a POST that accepts text/event-stream")
-
-// ask sends a request to the client and decodes its answer into result.
-func (v *view) ask(ctx context.Context, method mcp.MCPMethod, params, result any) error {
-	if v.call.sess == nil || v.call.stream.jsonOnly {
-		return errNoRequests
+// ask sends a request to the client, which must have declared the capability,
+// and decodes its answer into result.
+func (v *view) ask(ctx context.Context, capability string, declared bool, method mcp.MCPMethod, params, result any) error {
+	switch {
+	case v.call.sess == nil, v.call.stream.jsonOnly:
+		return clientError("the server cannot ask this client: that takes a session, and a POST that accepts text/event-stream")
+	case !declared:
+		return clientError(fmt.Sprintf("this needs the client capability %q, which was not declared in initialize", capability))
 	}
 	m, err := v.call.sess.ask(ctx, v.call.stream, method, params)
 	if err != nil {
@@ -173,11 +175,9 @@ func (v *view) ask(ctx context.Context, method mcp.MCPMethod, params, result any
 
 // RequestSampling asks the client's model.
 func (v *view) RequestSampling(ctx context.Context, req mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
-	if v.GetClientCapabilities().Sampling == nil {
-		return nil, mcp.MissingRequiredClientCapabilityError{Capability: "sampling"}
-	}
+	declared := v.GetClientCapabilities().Sampling != nil
 	var result mcp.CreateMessageResult
-	if err := v.ask(ctx, mcp.MethodSamplingCreateMessage, req.CreateMessageParams, &result); err != nil {
+	if err := v.ask(ctx, "sampling", declared, mcp.MethodSamplingCreateMessage, req.CreateMessageParams, &result); err != nil {
 		return nil, err
 	}
 	content, err := mcp.ParseSamplingContent(result.Content)
@@ -190,11 +190,9 @@ func (v *view) RequestSampling(ctx context.Context, req mcp.CreateMessageRequest
 
 // RequestElicitation asks the client's user.
 func (v *view) RequestElicitation(ctx context.Context, req mcp.ElicitationRequest) (*mcp.ElicitationResult, error) {
-	if v.GetClientCapabilities().Elicitation == nil {
-		return nil, mcp.MissingRequiredClientCapabilityError{Capability: "elicitation"}
-	}
+	declared := v.GetClientCapabilities().Elicitation != nil
 	var result mcp.ElicitationResult
-	if err := v.ask(ctx, mcp.MethodElicitationCreate, req.Params, &result); err != nil {
+	if err := v.ask(ctx, "elicitation", declared, mcp.MethodElicitationCreate, req.Params, &result); err != nil {
 		return nil, err
 	}
 	return &result, nil
@@ -202,11 +200,9 @@ func (v *view) RequestElicitation(ctx context.Context, req mcp.ElicitationReques
 
 // ListRoots asks the client for its roots.
 func (v *view) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.ListRootsResult, error) {
-	if v.GetClientCapabilities().Roots == nil {
-		return nil, mcp.MissingRequiredClientCapabilityError{Capability: "roots"}
-	}
+	declared := v.GetClientCapabilities().Roots != nil
 	var result mcp.ListRootsResult
-	if err := v.ask(ctx, mcp.MethodListRoots, nil, &result); err != nil {
+	if err := v.ask(ctx, "roots", declared, mcp.MethodListRoots, nil, &result); err != nil {
 		return nil, err
 	}
 	return &result, nil
@@ -215,7 +211,7 @@ func (v *view) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.List
 // SubscribeToResourceErr records a subscription of the session.
 func (v *view) SubscribeToResourceErr(uri string) error {
 	if v.call.sess == nil {
-		return clientError("resources/subscribe needs a session")
+		return invalid(nil, "resources/subscribe needs a session, which initialize begins")
 	}
 	return v.call.srv.subs.add(v.call.sess, uri)
 }
