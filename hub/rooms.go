@@ -188,6 +188,38 @@ func (h *Hub) AdminRooms() []Room {
 	return rooms
 }
 
+// AddMember makes a user a member of a private room. It is for the server's own
+// command line, which asks for no actor.
+func (h *Hub) AddMember(ctx context.Context, room, user string) error {
+	if err := h.writable(); err != nil {
+		return err
+	}
+	if !h.users.Exists(user) {
+		return refuse(NotFound, "user", "there is no user %s", quote(user))
+	}
+	_, _, err := h.rooms.change(ctx, room, with(room, user), h.applyRoom)
+	return err
+}
+
+// with decides what a room is with one more member.
+func with(name, user string) func(*room) (*roomRecord, error) {
+	return func(r *room) (*roomRecord, error) {
+		switch {
+		case r == nil:
+			return nil, refuse(NotFound, "room", "there is no room %s", quote(name))
+		case r.kind != Private:
+			return nil, refuse(Invalid, "room", "%s is %s; only a private room has members to add", quote(name), r.kind)
+		case r.admits(user):
+			return nil, refuse(Conflict, "user", "%s is a member of room %s already", quote(user), quote(name))
+		case len(r.members()) >= maxMembers:
+			return nil, refuse(Full, "room", "%s has %d members, which is as many as a room may", quote(name), maxMembers)
+		}
+		more := append(slices.Clone(r.members()), user)
+		slices.Sort(more)
+		return &roomRecord{Kind: Private, Creator: r.creator, Topic: r.topic, Members: more}, nil
+	}
+}
+
 // RemoveMember takes a user's rights to a private room away. From its return on
 // the user is given nothing of it, and waits for it have ended. It is for the
 // server's own command line, which asks for no actor.

@@ -93,9 +93,9 @@ func (b *Bucket) swap(ctx context.Context, key string, data []byte, ttl time.Dur
 	return err == nil, err
 }
 
-// Watch calls fn first with all there is, then with every change, value nil for
-// a deletion, in order, from one goroutine, until stop is called or the store
-// closes. A slow fn may miss a change that a later one of the same key has
+// Watch calls fn with all there is before it returns, then with every change,
+// value nil for a deletion, in order, from one goroutine, until stop is called
+// or the store closes. A slow fn may miss a change that a later one of the same key has
 // replaced. What reaches the bucket's age just ends. When stop returns, fn is
 // not running and is not called again; so fn must not call stop.
 func (b *Bucket) Watch(fn func(key string, value []byte, revision uint64)) (stop func()) {
@@ -111,15 +111,10 @@ func (b *Bucket) Watch(fn func(key string, value []byte, revision uint64)) (stop
 	applied := b.applied
 	b.mu.RUnlock()
 	slices.SortFunc(all, func(x, y keyed) int { return cmp.Compare(x.revision, y.revision) })
-	begin := func(stopped func() bool) {
-		for _, v := range all {
-			if stopped() {
-				return
-			}
-			fn(v.key, v.data, v.revision)
-		}
+	for _, v := range all {
+		fn(v.key, v.data, v.revision)
 	}
-	return b.s.feed.follow(applied, begin, func(r Record) {
+	return b.s.feed.follow(applied, func(r Record) {
 		value, ok := bucketData(r)
 		if !ok {
 			value = nil

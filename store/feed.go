@@ -241,8 +241,8 @@ func (f *feed) await(ctx context.Context, seq uint64) (Record, error) {
 }
 
 // follow calls fn with every record after a sequence, in order, from one
-// goroutine, after begin, until stop is called or the store closes.
-func (f *feed) follow(after uint64, begin func(stopped func() bool), fn func(Record)) (stop func()) {
+// goroutine, until stop is called or the store closes.
+func (f *feed) follow(after uint64, fn func(Record)) (stop func()) {
 	stopped, ended := make(chan struct{}), make(chan struct{})
 	isStopped := func() bool {
 		select {
@@ -256,7 +256,6 @@ func (f *feed) follow(after uint64, begin func(stopped func() bool), fn func(Rec
 	}
 	if !f.s.run(func() {
 		defer close(ended)
-		begin(isStopped)
 		f.deliver(after, fn, stopped, isStopped)
 	}) {
 		return func() {}

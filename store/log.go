@@ -83,5 +83,5 @@ func (l *Log) State(ctx context.Context) (State, error) {
 // that expires before a slow fn gets to it is left out. When stop returns, fn
 // is not running and is not called again; so fn must not call stop.
 func (l *Log) Follow(fn func(Record)) (stop func()) {
-	return l.s.feed.follow(l.s.feed.limit(), func(func() bool) {}, fn)
+	return l.s.feed.follow(l.s.feed.limit(), fn)
 }

@@ -58,12 +58,12 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errors.New("the request was not authenticated")
 	}
-	leave, err := s.gate.enter(id.Subject)
+	welcome, leave, err := s.gate.enter(id.Subject)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	ctx, end := s.lifetime(r.Context(), id.Expires)
+	ctx, end := s.lifetime(r.Context(), welcome, id.Expires)
 	defer end()
 
 	st := &stream{server: s, actor: s.actor(ctx), query: q, frames: newFrames(s.encode, q.deltas)}
@@ -78,16 +78,18 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 }
 
 // lifetime is the context of a stream, which ends when the stream has to.
-func (s *Server) lifetime(ctx context.Context, expires time.Time) (context.Context, func()) {
+func (s *Server) lifetime(ctx, welcome context.Context, expires time.Time) (context.Context, func()) {
 	deadline := time.Now().Add(spread(s.limits.StreamLifetime, 0.2))
 	if !expires.IsZero() && expires.Before(deadline) {
 		deadline = expires
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.draining, func() { cancel(errDrained) })
+	unwelcome := context.AfterFunc(welcome, func() { cancel(errLifetime) }) // whoever comes back is refused
 	ctx, free := context.WithDeadlineCause(ctx, deadline, errLifetime)
 	return ctx, func() {
 		stop()
+		unwelcome()
 		free()
 		cancel(nil)
 	}

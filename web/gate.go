@@ -13,41 +13,68 @@ type gate struct {
 
 	mu     sync.Mutex // guards everything below
 	open   int
-	users  map[string]int // only users with an open stream
+	users  map[string]*visitor // only users with an open stream
 	closed bool
 	idle   chan struct{} // closed when the gate is and nothing is open
 }
 
-func newGate(most, mostPerUser int) gate {
-	return gate{max: most, maxPerUser: mostPerUser, users: map[string]int{}, idle: make(chan struct{})}
+// visitor is a user with open streams.
+type visitor struct {
+	open int
+	// welcome ends when the user may no longer be here.
+	welcome context.Context //nolint:containedctx // of a user's streams, not of a request
+	sendOff context.CancelFunc
 }
 
-// enter counts a stream, or says why there may not be one more.
-func (g *gate) enter(user string) (leave func(), err error) {
+func newGate(most, mostPerUser int) gate {
+	return gate{max: most, maxPerUser: mostPerUser, users: map[string]*visitor{}, idle: make(chan struct{})}
+}
+
+// enter counts a stream, or says why there may not be one more. The context
+// ends when the user may no longer be here.
+func (g *gate) enter(user string) (welcome context.Context, leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.closed:
-		return nil, errDraining
+		return nil, nil, errDraining
 	case g.open >= g.max:
-		return nil, unavailable("all %d streams of this server are in use", g.max)
-	case g.maxPerUser >= 0 && g.users[user] >= g.maxPerUser:
-		return nil, tooMany("you have %d streams open, which is as many as one user may; close one first", g.maxPerUser)
+		return nil, nil, unavailable("all %d streams of this server are in use", g.max)
+	case g.maxPerUser >= 0 && g.users[user] != nil && g.users[user].open >= g.maxPerUser:
+		return nil, nil, tooMany("you have %d streams open, which is as many as one user may; close one first", g.maxPerUser)
+	}
+	v := g.users[user]
+	if v == nil || v.welcome.Err() != nil { // those who were sent off leave by themselves
+		v = &visitor{}
+		v.welcome, v.sendOff = context.WithCancel(context.Background())
+		g.users[user] = v
 	}
 	g.open++
-	g.users[user]++
-	return func() { g.leave(user) }, nil
+	v.open++
+	return v.welcome, func() { g.leave(user, v) }, nil
 }
 
-func (g *gate) leave(user string) {
+func (g *gate) leave(user string, v *visitor) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--
-	if g.users[user]--; g.users[user] == 0 {
-		delete(g.users, user)
+	if v.open--; v.open == 0 {
+		v.sendOff()
+		if g.users[user] == v {
+			delete(g.users, user)
+		}
 	}
 	if g.closed && g.open == 0 {
 		close(g.idle)
+	}
+}
+
+// sendOff ends the streams of a user.
+func (g *gate) sendOff(user string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if v := g.users[user]; v != nil {
+		v.sendOff()
 	}
 }
 

@@ -86,6 +86,9 @@ func orDefault[T int | time.Duration](p *T, value T) {
 	}
 }
 
+// EndUser ends the streams of a user who may no longer come in.
+func (s *Server) EndUser(user string) { s.gate.sendOff(user) }
+
 // Shutdown refuses new streams with 503, tells the open ones that the server
 // stops, and waits until they have ended or ctx has, whose error it returns
 // then.

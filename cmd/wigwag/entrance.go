@@ -7,13 +7,12 @@ import (
 	"net/http"
 
 	"wigwag/auth"
-	"wigwag/hub"
 	"wigwag/transport"
+	"wigwag/web"
 )
 
 // entrance is who may come in, and how.
 type entrance struct {
-	users    hub.Users
 	identify func(http.Handler) http.Handler // puts the identity into the context, or refuses
 	guard    func(http.Handler) http.Handler // Host and Origin
 	login    http.Handler                    // nil where there is nothing to log in to
@@ -22,8 +21,8 @@ type entrance struct {
 	welcome  string // tells whoever starts the server how to begin
 }
 
-// newEntrance sets up authentication. Users live in memory.
-func newEntrance(ctx context.Context, s settings, env environment, urls []string, logger *slog.Logger) (*entrance, error) {
+// newEntrance sets up authentication. On the first start it makes the admin.
+func newEntrance(ctx context.Context, s settings, env environment, urls []string, k *kept, logger *slog.Logger) (*entrance, error) {
 	in := &entrance{limits: s.limits, origins: append(append([]string(nil), urls...), s.allowedOrigins...)}
 	var err error
 	in.guard, err = auth.Guard(auth.GuardOptions{
@@ -33,49 +32,61 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 		return nil, err
 	}
 	if s.auth == "none" {
-		in.users, in.identify = everybody{}, auth.Anonymous
+		in.identify = auth.Anonymous
 		// All clients are one user here: limits of one user would be limits of all.
 		in.limits.MaxStreamsPerUser, in.limits.MaxCallsPerUser, in.limits.MaxSessionsPerUser = -1, -1, -1
 		in.welcome = fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", firstCall, urls[0])
 		return in, nil
 	}
 
-	users, err := auth.NewUsers(auth.NewMemoryStore())
+	tokens, err := auth.NewTokens(urls[0], k.keys, k.users)
 	if err != nil {
 		return nil, err
 	}
-	password, given, err := env.lookup("WIGWAG_ADMIN_PASSWORD")
-	if err != nil {
-		return nil, err
-	}
-	if !given {
-		password = auth.GeneratePassword()
-	}
-	if err := users.Create(ctx, admin, password); err != nil {
-		return nil, fmt.Errorf("WIGWAG_ADMIN_PASSWORD: %w", err)
-	}
-	key, err := newSigningKey()
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := auth.NewTokens(urls[0], key, users)
-	if err != nil {
-		return nil, err
-	}
-	in.users = users
 	in.identify = auth.Bearer(tokens, logger)
-	in.login = auth.Login(auth.LoginOptions{Users: users, Tokens: tokens, Logger: logger})
-	if given { // whoever gave it knows how to log in; no token in logs that others may keep
+	in.login = auth.Login(auth.LoginOptions{Users: k.users, Tokens: tokens, Logger: logger})
+	first, password, err := firstAdmin(ctx, env, k.users)
+	if err != nil {
+		return nil, err
+	}
+	if password == "" { // whoever gave it knows how to log in; no token in logs that others may keep
 		in.welcome = fmt.Sprintf("\nLog in for a token:\n\n  curl --json '{\"username\":\"%s\",\"password\":\"…\"}' %s/api/login\n\n", admin, urls[0])
 		return in, nil
 	}
-	token, _, err := tokens.Issue(admin, "")
+	token, _, err := tokens.Issue(first, "")
 	if err != nil {
 		return nil, err
 	}
 	in.welcome = fmt.Sprintf("\nThe password of the user %q, shown only now:\n\n  %s\n\nSay something (the token is good for one hour; POST /api/login gives the next):\n\n  %s -H 'Authorization: Bearer %s' %s/mcp\n\n",
 		admin, password, firstCall, token, urls[0])
 	return in, nil
+}
+
+// firstAdmin makes the admin where there is no user yet, with the password that
+// the environment gives, or with one made up, which it returns.
+func firstAdmin(ctx context.Context, env environment, users *auth.Users) (first auth.User, madeUp string, err error) {
+	password, given, err := env.lookup("WIGWAG_ADMIN_PASSWORD")
+	if err != nil {
+		return auth.User{}, "", err
+	}
+	if there, err := users.List(); err != nil || len(there) > 0 {
+		return auth.User{}, "", err
+	}
+	if !given {
+		madeUp = auth.GeneratePassword()
+		password = madeUp
+	}
+	if first, err = users.Create(ctx, admin, password); err != nil {
+		return auth.User{}, "", fmt.Errorf("WIGWAG_ADMIN_PASSWORD: %w", err)
+	}
+	return first, madeUp, nil
+}
+
+// eventLimits are those of GET /events.
+func (in *entrance) eventLimits() web.Limits {
+	return web.Limits{
+		MaxStreams: in.limits.MaxStreams, MaxStreamsPerUser: in.limits.MaxStreamsPerUser, StreamLifetime: in.limits.StreamLifetime,
+	}
 }
 
 const firstCall = `curl --json '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send_message","arguments":{"message":"Hello"}}}'`
@@ -85,3 +96,6 @@ type everybody struct{}
 
 // Exists implements hub.Users.
 func (everybody) Exists(name string) bool { return name == auth.AnonymousName }
+
+// Names implements hub.Users.
+func (everybody) Names() []string { return []string{auth.AnonymousName} }

@@ -41,7 +41,8 @@ func run(ctx context.Context, args, env []string, out, errOut io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(newEnvironment(env)))
+	e := newEnvironment(env)
+	root.AddCommand(serveCommand(e), userCommand(e), roomCommand(e))
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintf(errOut, "wigwag: %v\n", err)
 		return 1

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,9 +66,13 @@ func (p *program) waitFor(t *testing.T, pattern string) string {
 	}
 }
 
-// start runs "wigwag serve" on a free port until the test ends.
+// start runs "wigwag serve" on a free port until the test ends, with a data
+// folder of its own unless args name one.
 func start(t *testing.T, env []string, args ...string) *program {
 	t.Helper()
+	if !slices.Contains(args, "--data") && !slices.Contains(args, "--memory") {
+		args = append(args, "--data", t.TempDir())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &program{cancel: cancel, exited: make(chan struct{})}
 	go func() { // ends with stop

@@ -3,7 +3,6 @@ package main
 import (
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -11,6 +10,7 @@ import (
 
 	"wigwag/auth"
 	"wigwag/transport"
+	"wigwag/web"
 )
 
 // plainWriteTimeout bounds the answers that are not streams. Streams set a
@@ -19,7 +19,7 @@ const plainWriteTimeout = 30 * time.Second
 
 // routes is the whole surface. Routes have no Methods(): a handler answers 405
 // itself, so that who may ask at all is always decided first.
-func routes(in *entrance, t *transport.Server, ready *atomic.Bool, logger *slog.Logger) http.Handler {
+func routes(in *entrance, t *transport.Server, events *web.Server, ready func() bool, logger *slog.Logger) http.Handler {
 	pages := cors.New(cors.Options{
 		AllowedOrigins: in.origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
@@ -31,12 +31,13 @@ func routes(in *entrance, t *transport.Server, ready *atomic.Bool, logger *slog.
 	r.Handle("/mcp", pages.Handler(in.identify(http.HandlerFunc(t.ServeMCP))))
 	r.Handle("/sse", pages.Handler(in.identify(http.HandlerFunc(t.ServeSSE))))
 	r.Handle("/messages", pages.Handler(in.identify(http.HandlerFunc(t.ServeMessages))))
+	r.Handle("/events", pages.Handler(in.identify(http.HandlerFunc(events.ServeEvents))))
 	if in.login != nil {
 		r.Handle("/api/login", pages.Handler(in.login))
 	}
 	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	r.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !ready.Load() {
+		if !ready() {
 			w.Header().Set("Retry-After", "2")
 			plain(w, http.StatusServiceUnavailable, "starting or draining\n")
 			return

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -21,12 +18,11 @@ import (
 	"wigwag/auth"
 	"wigwag/hub"
 	"wigwag/mcp"
+	"wigwag/store"
 	"wigwag/tools"
 	"wigwag/transport"
+	"wigwag/web"
 )
-
-// logBytes bounds the log in memory.
-const logBytes = 256 << 20
 
 const admin = "admin"
 
@@ -59,7 +55,7 @@ func serveCommand(env environment) *cobra.Command {
 }
 
 // serve runs until ctx ends and then drains.
-func serve(ctx context.Context, s settings, env environment, errOut io.Writer) error {
+func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (err error) {
 	logger, err := newLogger(s, errOut)
 	if err != nil {
 		return err
@@ -77,24 +73,45 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) e
 	if err != nil {
 		return err
 	}
-	in, err := newEntrance(ctx, s, env, urls, logger)
+	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: s.maxStore, MaxAge: s.keep, Logger: logger}
+	if !s.memory {
+		if options.Dir, err = dataFolder(s.data, env); err != nil {
+			return err
+		}
+	}
+	k, err := openKept(ctx, options, s.auth == "none")
 	if err != nil {
 		return err
 	}
-	h, err := hub.New(ctx, hub.Options{Log: hub.NewMemoryLog(logBytes), Users: in.users, Logger: logger})
+	defer func() { err = errors.Join(err, k.close()) }()
+	h := k.hub
+	in, err := newEntrance(ctx, s, env, urls, k, logger)
 	if err != nil {
 		return err
 	}
-	defer h.Close()
+	if !s.memory {
+		stop, err := serveDesk(options.Dir, k, logger)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	events := web.New(web.Options{
+		Hub: h, Actor: actor, Limits: in.eventLimits(), Logger: logger,
+	})
 	t := transport.New(mcp.NewServer(mcp.Options{
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
 		Owner: owner, Subscribable: mcp.Subscribable(h), Logger: logger, Limits: in.limits,
 	})
 	mcp.Announce(h, t)
+	defer k.users.OnRevoked(func(user string) {
+		t.EndUser(user)
+		events.EndUser(user)
+	})()
 
 	var ready atomic.Bool
-	server.Handler = routes(in, t, &ready, logger)
+	server.Handler = routes(in, t, events, func() bool { return ready.Load() && k.store.Ready() == nil }, logger)
 	failed := make(chan error, 1)
 	go func() { failed <- accept(server, listener) }() // ends with the drain
 	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("auth", s.auth))
@@ -107,19 +124,19 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) e
 	}
 	ready.Store(false)
 	logger.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("timeout", s.drainTimeout))
-	drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, h, logger)
+	drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, events, h, logger)
 	return err
 }
 
 // drain stops accepting, lets running calls finish, and closes what is left
 // when the time is over.
-func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, h *hub.Hub, logger *slog.Logger) {
+func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, events *web.Server, h *hub.Hub, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	closed := make(chan error, 1)
 	go func() { closed <- server.Shutdown(ctx) }() // ends with ctx
 	h.EndWaits()
-	if err := t.Shutdown(ctx); err != nil {
+	if err := errors.Join(events.Shutdown(ctx), t.Shutdown(ctx)); err != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "some calls did not end in time and were cut off")
 	}
 	if err := <-closed; err != nil {
@@ -232,8 +249,4 @@ func newLogger(s settings, w io.Writer) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf(`--log-format is %q; allowed are "text" and "json"`, s.logFormat)
 	}
-}
-
-func newSigningKey() (*ecdsa.PrivateKey, error) {
-	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }

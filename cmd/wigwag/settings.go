@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"wigwag/store"
 	"wigwag/transport"
 )
 
@@ -28,6 +29,11 @@ type settings struct {
 	logFormat      string
 	logLevel       string
 	drainTimeout   time.Duration
+	data           string
+	memory         bool
+	sync           string
+	maxStore       int64
+	keep           time.Duration
 	limits         transport.Limits
 }
 
@@ -42,6 +48,12 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json", on standard error`)
 	f.StringVar(&s.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
 	f.DurationVar(&s.drainTimeout, "drain-timeout", 10*time.Second, "how long running calls may take to end after SIGTERM")
+
+	f.StringVar(&s.data, "data", "", "folder where everything is kept (default: $XDG_DATA_HOME/wigwag, else ~/.local/share/wigwag)")
+	f.BoolVar(&s.memory, "memory", false, "keep everything in memory, for trials: it is gone when the server ends")
+	f.StringVar(&s.sync, "sync", store.SyncAlways, `"always" (what is acknowledged is on disk) or "interval" (faster; a power loss may take the last second)`)
+	f.Int64Var(&s.maxStore, "max-store", store.DefaultMaxBytes, "bytes of messages to keep; then sending fails, and nothing is dropped in silence")
+	f.DurationVar(&s.keep, "keep", 0, "how long messages are kept (default: forever)")
 
 	l := &s.limits
 	f.Int64Var(&l.MaxBody, "max-body", 4<<20, "largest request body, in bytes")
@@ -58,11 +70,20 @@ func (s *settings) check() error {
 	if s.auth != "token" && s.auth != "none" {
 		return fmt.Errorf(`--auth is %q; allowed are "token" and "none"`, s.auth)
 	}
+	if s.sync != store.SyncAlways && s.sync != store.SyncInterval {
+		return fmt.Errorf("--sync is %q; allowed are %q and %q", s.sync, store.SyncAlways, store.SyncInterval)
+	}
+	if s.memory && s.data != "" {
+		return errors.New("--memory and --data exclude each other")
+	}
+	if s.keep < 0 {
+		return errors.New("--keep must not be negative")
+	}
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
 	for name, v := range map[string]int64{
-		"max-body": s.limits.MaxBody, "max-streams": int64(s.limits.MaxStreams),
+		"max-store": s.maxStore, "max-body": s.limits.MaxBody, "max-streams": int64(s.limits.MaxStreams),
 		"max-streams-per-user": int64(s.limits.MaxStreamsPerUser), "max-calls-per-user": int64(s.limits.MaxCallsPerUser),
 		"max-sessions-per-user": int64(s.limits.MaxSessionsPerUser), "session-idle": int64(s.limits.SessionIdle),
 		"stream-lifetime": int64(s.limits.StreamLifetime), "max-call": int64(s.limits.MaxCall), "drain-timeout": int64(s.drainTimeout),

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"wigwag/auth"
+	"wigwag/hub"
+	"wigwag/store"
+)
+
+// dataFolder is the folder to keep everything in: as set, or the user's own.
+func dataFolder(set string, env environment) (string, error) {
+	if set != "" {
+		return filepath.Abs(set)
+	}
+	if dir := env["XDG_DATA_HOME"]; dir != "" {
+		return filepath.Join(dir, "wigwag"), nil
+	}
+	if home := env["HOME"]; home != "" {
+		return filepath.Join(home, ".local", "share", "wigwag"), nil
+	}
+	return "", errors.New("there is no home folder to keep data in: give --data, or --memory to keep nothing")
+}
+
+// kept is the state of a wigwag: what outlives the process.
+type kept struct {
+	store *store.Store
+	users *auth.Users
+	keys  *auth.Keys
+	hub   *hub.Hub
+}
+
+// openKept opens the store and what stands on it. In the open mode of
+// --auth=none the hub knows only the one user everybody is.
+func openKept(ctx context.Context, o store.Options, open bool) (*kept, error) {
+	st, err := store.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	k := &kept{store: st}
+	if err := k.stand(ctx, open, o.Logger); err != nil {
+		return nil, errors.Join(err, k.close())
+	}
+	return k, nil
+}
+
+func (k *kept) stand(ctx context.Context, open bool, logger *slog.Logger) (err error) {
+	if k.users, err = auth.NewUsers(k.store.Bucket(store.Users)); err != nil {
+		return fmt.Errorf("users: %w", err)
+	}
+	if k.keys, err = auth.LoadKeys(ctx, k.store.Bucket(store.Keys)); err != nil {
+		return fmt.Errorf("signing keys: %w", err)
+	}
+	var users hub.Users = k.users
+	if open {
+		users = everybody{}
+	}
+	k.hub, err = hub.New(ctx, hub.Options{
+		Log: k.store.Messages(), Lines: k.store.Lines(),
+		Rooms: k.store.Bucket(store.Rooms), Keys: k.store.Bucket(store.Idempotency),
+		Users: users, Ready: k.store.Ready, Logger: logger,
+	})
+	return err
+}
+
+// close ends everything, the store last.
+func (k *kept) close() error {
+	if k.hub != nil {
+		k.hub.Close()
+	}
+	return k.store.Close()
+}

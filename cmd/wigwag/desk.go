@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"wigwag/auth"
+	"wigwag/hub"
+	"wigwag/store"
+)
+
+// deskTimeout bounds what a command asks of the desk.
+const deskTimeout = 30 * time.Second
+
+// desk is where the commands of the operator arrive: HTTP on DATA/admin.sock,
+// which only the owner of the data folder can open.
+type desk struct {
+	users *auth.Users
+	hub   *hub.Hub
+}
+
+// serveDesk serves the desk until stop is called.
+func serveDesk(dir string, k *kept, logger *slog.Logger) (stop func(), err error) {
+	path := filepath.Join(dir, "admin.sock")
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err // left behind by a process that was killed; the folder's lock is ours
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("admin.sock: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	server := &http.Server{
+		Handler:      (&desk{users: k.users, hub: k.hub}).routes(),
+		ReadTimeout:  deskTimeout,
+		WriteTimeout: deskTimeout,
+		ErrorLog:     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	done := make(chan struct{})
+	go func() { // ends with stop
+		defer close(done)
+		_ = server.Serve(listener) // always ErrServerClosed: nothing else closes the listener
+	}()
+	return func() {
+		_ = server.Close()
+		<-done
+	}, nil
+}
+
+func (d *desk) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /users", answer(func(*http.Request, struct{}) (any, error) { return d.users.List() }))
+	mux.Handle("POST /users/{name}", answer(func(r *http.Request, in struct{ Password string }) (any, error) {
+		_, err := d.users.Create(r.Context(), r.PathValue("name"), in.Password)
+		return nil, err
+	}))
+	mux.Handle("PUT /users/{name}/password", answer(func(r *http.Request, in struct{ Password string }) (any, error) {
+		return nil, d.users.SetPassword(r.Context(), r.PathValue("name"), in.Password)
+	}))
+	mux.Handle("PUT /users/{name}/disabled", answer(func(r *http.Request, in struct{ Disabled bool }) (any, error) {
+		return nil, d.users.SetDisabled(r.Context(), r.PathValue("name"), in.Disabled)
+	}))
+	mux.Handle("GET /rooms", answer(func(*http.Request, struct{}) (any, error) { return d.hub.AdminRooms(), nil }))
+	mux.Handle("PUT /rooms/{room}/members/{name}", answer(func(r *http.Request, _ struct{}) (any, error) {
+		return nil, d.hub.AddMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
+	}))
+	mux.Handle("DELETE /rooms/{room}/members/{name}", answer(func(r *http.Request, _ struct{}) (any, error) {
+		return nil, d.hub.RemoveMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
+	}))
+	return mux
+}
+
+// answer makes a handler of a function from a JSON body to a JSON answer. An
+// error is answered as text: whoever has the socket may know all.
+func answer[In any](fn func(*http.Request, In) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&in); err != nil && !errors.Is(err, io.EOF) {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		out, err := fn(r, in)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(out) // a client that is gone has no use for the error
+	})
+}
+
+// deskClient talks to the desk of the wigwag that has a data folder open.
+type deskClient struct{ http *http.Client }
+
+// callDesk lets fn talk to the desk of a data folder: to that of the running
+// server, or, where none runs, to one that is opened for the moment.
+func callDesk(ctx context.Context, dir string, fn func(*deskClient) error) error {
+	ctx, cancel := context.WithTimeout(ctx, deskTimeout)
+	defer cancel()
+	path := filepath.Join(dir, "admin.sock")
+	dialer := &net.Dialer{}
+	probe, err := dialer.DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = probe.Close()
+	} else {
+		logger := slog.New(slog.DiscardHandler)
+		k, err := openKept(ctx, store.Options{Dir: dir, Logger: logger}, false)
+		if err != nil {
+			return err
+		}
+		defer k.close() //nolint:errcheck // all that was asked for is acknowledged by then
+		stop, err := serveDesk(dir, k, logger)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", path)
+	}}
+	defer tr.CloseIdleConnections()
+	return fn(&deskClient{http: &http.Client{Transport: tr}})
+}
+
+// do asks the desk. segments are the path's, unescaped; in and out may be nil.
+func (c *deskClient) do(ctx context.Context, method string, segments []string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	path := ""
+	for _, s := range segments {
+		path += "/" + url.PathEscape(s)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://desk"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("the running wigwag does not answer on admin.sock: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // what there is of it
+		return errors.New(string(bytes.TrimSpace(text)))
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"wigwag/auth"
+	"wigwag/hub"
+)
+
+// operator are the settings of the commands that manage a data folder, whether
+// a server runs on it or not.
+type operator struct {
+	env  environment
+	data string
+	json bool
+}
+
+// command makes a parent for such commands.
+func (o *operator) command(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.PersistentFlags().StringVar(&o.data, "data", "", "the server's data folder (default: as for serve)")
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+// run lets fn talk to the desk of the data folder.
+func (o *operator) run(ctx context.Context, fn func(*deskClient) error) error {
+	set := o.data
+	if set == "" {
+		set = o.env["WIGWAG_DATA"]
+	}
+	dir, err := dataFolder(set, o.env)
+	if err != nil {
+		return err
+	}
+	return callDesk(ctx, dir, fn)
+}
+
+// change is a command that changes one thing and says so.
+func (o *operator) change(use, short string, args cobra.PositionalArgs, done string, fn func(context.Context, *deskClient, []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: args, RunE: func(cmd *cobra.Command, args []string) error {
+		err := o.run(cmd.Context(), func(c *deskClient) error { return fn(cmd.Context(), c, args) })
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), done+"\n", anySlice(args)...)
+		return err
+	}}
+}
+
+func anySlice(args []string) []any {
+	out := make([]any, len(args))
+	for i, a := range args {
+		out[i] = a
+	}
+	return out
+}
+
+func userCommand(env environment) *cobra.Command {
+	o := &operator{env: env}
+	disable := func(disabled bool) func(context.Context, *deskClient, []string) error {
+		return func(ctx context.Context, c *deskClient, args []string) error {
+			return c.do(ctx, "PUT", []string{"users", args[0], "disabled"}, map[string]bool{"disabled": disabled}, nil)
+		}
+	}
+	list := &cobra.Command{Use: "list", Short: "List users", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		var users []auth.User
+		err := o.run(cmd.Context(), func(c *deskClient) error {
+			return c.do(cmd.Context(), "GET", []string{"users"}, nil, &users)
+		})
+		if err != nil {
+			return err
+		}
+		return o.print(cmd.OutOrStdout(), users, "NAME\tSTATE\tCREATED", func(w io.Writer) {
+			for _, u := range users {
+				state := "active"
+				if u.Disabled {
+					state = "disabled"
+				}
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", u.Name, state, u.Created.UTC().Format("2006-01-02"))
+			}
+		})
+	}}
+	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
+	return o.command("user", "Manage the people who can log in",
+		o.passwordCommand("add NAME", "Add a user", "POST", func(name string) []string { return []string{"users", name} }),
+		o.passwordCommand("passwd NAME", "Change a user's password; tokens given before end", "PUT", func(name string) []string { return []string{"users", name, "password"} }),
+		list,
+		o.change("disable NAME", "Let a user in no longer; tokens and streams end at once", cobra.ExactArgs(1), "%s is disabled", disable(true)),
+		o.change("enable NAME", "Let a disabled user in again", cobra.ExactArgs(1), "%s is enabled", disable(false)),
+	)
+}
+
+// passwordCommand is a command that sets a password: one line of standard
+// input, or made up and printed.
+func (o *operator) passwordCommand(use, short, method string, path func(name string) []string) *cobra.Command {
+	var fromStdin bool
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		password := auth.GeneratePassword()
+		if fromStdin {
+			line, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 4<<10)).ReadString('\n')
+			if err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			password = strings.TrimRight(line, "\r\n")
+		}
+		err := o.run(cmd.Context(), func(c *deskClient) error {
+			return c.do(cmd.Context(), method, path(args[0]), map[string]string{"password": password}, nil)
+		})
+		if err != nil || fromStdin {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "The password of %s, shown only now: %s\n", args[0], password)
+		return err
+	}}
+	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input, instead of making one up")
+	return cmd
+}
+
+func roomCommand(env environment) *cobra.Command {
+	o := &operator{env: env}
+	list := &cobra.Command{Use: "list", Short: "List rooms, also private ones", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		var rooms []hub.Room
+		err := o.run(cmd.Context(), func(c *deskClient) error {
+			return c.do(cmd.Context(), "GET", []string{"rooms"}, nil, &rooms)
+		})
+		if err != nil {
+			return err
+		}
+		return o.print(cmd.OutOrStdout(), rooms, "ROOM\tKIND\tMEMBERS\tTOPIC", func(w io.Writer) {
+			for _, r := range rooms {
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, r.Kind, strings.Join(r.Members, " "), r.Topic)
+			}
+		})
+	}}
+	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
+	return o.command("room", "Manage rooms and their members", list,
+		o.change("add ROOM NAME", "Add a member to a private room", cobra.ExactArgs(2), "%[2]s is a member of %[1]s",
+			func(ctx context.Context, c *deskClient, args []string) error {
+				return c.do(ctx, "PUT", []string{"rooms", args[0], "members", args[1]}, nil, nil)
+			}),
+		o.change("remove ROOM NAME", "Remove a member of a private room", cobra.ExactArgs(2), "%[2]s is no member of %[1]s",
+			func(ctx context.Context, c *deskClient, args []string) error {
+				return c.do(ctx, "DELETE", []string{"rooms", args[0], "members", args[1]}, nil, nil)
+			}),
+	)
+}
+
+// print writes a list as JSON, or as a table.
+func (o *operator) print(w io.Writer, v any, head string, rows func(io.Writer)) error {
+	if o.json {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, head) // the table keeps the error until Flush
+	rows(table)
+	return table.Flush()
+}
