@@ -61,6 +61,7 @@ type fixture struct {
 	addr   string
 	client *http.Client
 	logged *safeBuffer
+	within time.Duration // what a test waits for comes, or it fails
 }
 
 // safeBuffer is a bytes.Buffer for several goroutines.
@@ -141,7 +142,9 @@ func startOver(t *testing.T, log hub.Log, limits Limits) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, log, limits, listener, (&net.Dialer{}).DialContext)
+	f := serve(t, log, limits, listener, (&net.Dialer{}).DialContext)
+	f.within = 3 * time.Minute
+	return f
 }
 
 // inBubble runs a test against a server whose connections are pipes and whose
@@ -150,7 +153,9 @@ func inBubble(t *testing.T, limits Limits, test func(t *testing.T, f *fixture)) 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
-		test(t, serve(t, newLog(), limits, p, p.dial))
+		f := serve(t, newLog(), limits, p, p.dial)
+		f.within = time.Hour // beyond every lifetime
+		test(t, f)
 	})
 }
 
@@ -198,9 +203,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // ask makes a request as a user. Headers are "Name: value".
 func (f *fixture) ask(t *testing.T, method, token, query string, headers ...string) *http.Response {
 	t.Helper()
-	// Bounded, so that a test that waits for what does not come fails. In a
-	// bubble it is beyond every lifetime.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	ctx, cancel := context.WithTimeout(t.Context(), f.within)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, f.addr+"/events"+query, http.NoBody)
 	if err != nil {
@@ -258,9 +261,7 @@ func (s *feed) next(t *testing.T) sse.Event {
 }
 
 func (s *feed) read() (sse.Event, error) {
-	cut := time.AfterFunc(time.Hour, s.close)
-	defer cut.Stop()
-	return s.reader.Next()
+	return s.reader.Next() // bounded by its request's context
 }
 
 // want checks the next events by their short forms.
