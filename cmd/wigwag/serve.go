@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -156,6 +157,9 @@ func newHTTPServer(s settings, logger *slog.Logger) (*http.Server, error) {
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 	}
+	idle := &newConns{}
+	server.ConnState = idle.note
+	server.RegisterOnShutdown(idle.close)
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
 	if s.tlsCert == "" {
@@ -168,6 +172,34 @@ func newHTTPServer(s settings, logger *slog.Logger) (*http.Server, error) {
 	}
 	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	return server, nil
+}
+
+// newConns are the connections on which nothing has been asked yet. Shutdown
+// would wait some seconds for each of them.
+type newConns struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+func (n *newConns) note(c net.Conn, state http.ConnState) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if state != http.StateNew {
+		delete(n.conns, c)
+		return
+	}
+	if n.conns == nil {
+		n.conns = make(map[net.Conn]struct{})
+	}
+	n.conns[c] = struct{}{}
+}
+
+func (n *newConns) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.conns {
+		_ = c.Close() // its client has sent nothing that could be lost
+	}
 }
 
 func accept(server *http.Server, listener net.Listener) error {

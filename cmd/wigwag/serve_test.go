@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -17,6 +18,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -216,6 +218,26 @@ func TestDrain(t *testing.T) {
 	}
 	if strings.Contains(p.logs(), "cut off") {
 		t.Errorf("something was cut off: %s", p.logs())
+	}
+}
+
+// A connection on which nothing was ever asked does not hold up the end.
+func TestDrainUnusedConnection(t *testing.T) {
+	p := start(t, withPassword)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if resp := request(t, newClient(t), "GET", p.url+"/healthz", ""); resp.StatusCode != http.StatusOK { // by now it is accepted
+		t.Fatal(resp.Status)
+	}
+	if p.stop(); strings.Contains(p.logs(), "were closed") {
+		t.Error(p.logs())
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection was not closed: %v", err)
 	}
 }
 
