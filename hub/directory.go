@@ -240,8 +240,8 @@ func (d *directory) apply(name string, value []byte, revision uint64) (affected 
 // changed the same room meanwhile.
 const maxTries = 20
 
-// change stores a change of a room, or a new one: what decide makes of what
-// there is, which it must not change. A nil answer of decide changes nothing.
+// change stores a change of a room, or a new one: what decide, which is called
+// with mu held, makes of what there is. A nil answer of it changes nothing.
 // apply takes the stored change over. It returns the room as it is then, and
 // whether it is new.
 func (d *directory) change(ctx context.Context, name string, decide func(*room) (*roomRecord, error), apply func(string)) (r *room, isNew bool, err error) {
@@ -298,11 +298,11 @@ func (d *directory) release(creator string) {
 	}
 }
 
-// open decides what opening a room for a user changes, with names and topic
-// checked. It needs d.mu.
-func (d *directory) open(r *room, user string, spec RoomSpec) (*roomRecord, error) {
+// openLocked decides what opening a room for a user changes, with names and
+// topic checked.
+func (d *directory) openLocked(r *room, user string, spec RoomSpec) (*roomRecord, error) {
 	if !r.admits(user) {
-		return d.make(user, spec, r != nil)
+		return d.makeLocked(user, spec, r != nil)
 	}
 	switch {
 	case r.kind == Public && spec.Private:
@@ -323,7 +323,7 @@ func (d *directory) open(r *room, user string, spec RoomSpec) (*roomRecord, erro
 	return rec, nil
 }
 
-// make decides what a new room is. A private room that the user may not see
+// makeLocked decides what a new room is. A private room that the user may not see
 // has its name: it cannot be created again, so a creation that fails for no
 // other reason tells that the name is taken; the answer is that of an unknown
 // room, given only where a new one would have been made. It needs d.mu.

@@ -1,5 +1,6 @@
-// Package hub is wigwag's domain: rooms, messages, who may see what, history,
-// and live delivery. It knows no HTTP, no MCP and no storage engine.
+// Package hub is wigwag's domain: rooms, messages, notifications, log lines, who
+// is here, who may see what, history, and live delivery. It knows no HTTP, no
+// MCP and no storage engine.
 //
 // Every method takes the [Actor] that asks and checks it there, so one place
 // decides who may see what. What an actor may not see does not exist for it:
@@ -7,16 +8,23 @@
 //
 // # How a message travels
 //
-// [Hub.Send] appends a record to the [Log]. The log hands every stored record
-// back, in order ([Log.Follow]), and only that puts it before listeners: into
-// a ring of recent entries, after which whoever may see the room is woken. A
-// [Listener] is a cursor into that ring. One that fell off it reads the log
-// until it is on it again, so nothing is dropped and nothing is queued per
-// listener. [Hub.Wait] is a listener that ends with what it was waiting for.
+// [Hub.Send] appends a record to the [Log], and so does [Hub.Notify]. The log
+// hands every stored record back, in order ([Log.Follow]), and only that puts
+// it before listeners: into a ring of recent entries, after which whoever may
+// see it is woken. A [Listener] is a cursor into that ring. One that fell off
+// it reads the log until it is on it again, so nothing is dropped and nothing
+// is queued per listener. [Hub.Wait] is a listener that ends with what it was
+// waiting for.
 //
 // A message that arrives in parts ([Hub.Stream]) shows listeners the text so
 // far; only the newest [Partial] of each is held. The final message is the
 // record, and is stored once.
+//
+// # Several nodes
+//
+// Hubs over the same log and buckets show the same messages, notifications, log
+// lines and rooms, in the same order and under the same IDs. What is live only
+// (partial messages, presence, typing) is of one hub.
 package hub
 
 import (
@@ -262,7 +270,7 @@ func (h *Hub) apply(r Record) {
 	if r.Seq <= h.live.position() {
 		return // stored before the start
 	}
-	event, err := h.decode(r)
+	event, rights, err := h.decodeRights(r)
 	if err != nil {
 		h.logger.Error("a record of the log is unreadable", slog.Uint64("seq", r.Seq), slog.Any("error", err))
 		h.live.append(entry{seq: r.Seq})
@@ -273,9 +281,10 @@ func (h *Hub) apply(r Record) {
 		h.live.append(e)
 		return
 	}
-	name, isNew := event.Message.Room, false
-	h.rooms.await(name, rights(r), h.life.Done())
-	e.room, isNew = h.rooms.note(name, r.Seq)
+	name := event.Message.Room
+	h.rooms.await(name, rights, h.life.Done())
+	room, isNew := h.rooms.note(name, r.Seq)
+	e.room = room
 	h.live.append(e)
 	if isNew {
 		h.changes.tell(Change{Room: name, New: true})

@@ -63,7 +63,7 @@ func newHubWith(t *testing.T, o Options) *Hub {
 
 // bobSays is what the log is given when bob sends a text to General.
 func bobSays(text string) Entry {
-	data, err := json.Marshal(messageRecord{envelope: envelope{1, typeMessage}, Sender: Sender{Name: "bob"}, Message: text})
+	data, err := json.Marshal(record{Version: 1, Type: typeMessage, Sender: Sender{Name: "bob"}, Message: text})
 	if err != nil {
 		panic(err)
 	}
@@ -131,11 +131,11 @@ func drain(t *testing.T, l *Listener) []Event {
 	t.Helper()
 	var all []Event
 	for {
-		events, moved, err := l.poll(t.Context())
+		events, err := l.poll(t.Context())
 		if err != nil {
 			t.Fatalf("poll: %v", err)
 		}
-		if all = append(all, events...); !moved && len(events) == 0 {
+		if all = append(all, events...); l.idle {
 			return all
 		}
 	}
@@ -179,6 +179,14 @@ func show(events []Event) string {
 		}
 	}
 	return strings.Join(all, "|")
+}
+
+// wantNow checks what there is for a listener right now, however it is woken.
+func wantNow(t *testing.T, l *Listener, want string) {
+	t.Helper()
+	if got := show(drain(t, l)); got != want {
+		t.Errorf("listener got %q, want %q", got, want)
+	}
 }
 
 func wantEvents(t *testing.T, l *Listener, want string) {

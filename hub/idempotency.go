@@ -94,7 +94,7 @@ func (h *Hub) claim(ctx context.Context, a Actor, tool, key, subject string, pay
 // firstOf returns the event that an earlier call with the same key stored, the
 // empty one if there was none.
 func (h *Hub) firstOf(ctx context.Context, c *claim, subject string) (Event, error) {
-	u, _ := h.keys.get(c.key)
+	u := h.keys.get(c.key)
 	switch id, _ := parseCursor(u.ID); {
 	case u.ID == "":
 		return Event{}, nil
@@ -174,15 +174,14 @@ func (k *keys) end(c *claim) {
 	close(c.done)
 }
 
-// get returns what is kept of a key, empty if that is nothing or too old, and
-// its revision.
-func (k *keys) get(key string) (usedKey, uint64) {
+// get returns what is kept of a key, empty if that is nothing or too old.
+func (k *keys) get(key string) usedKey {
 	value, revision := k.bucket.Get(key)
 	var u usedKey
 	if revision == 0 || json.Unmarshal(value, &u) != nil || u.Version != recordVersion || u.expired() {
-		return usedKey{}, revision
+		return usedKey{}
 	}
-	return u, revision
+	return u
 }
 
 // keep remembers what a key was used for. When that fails the log's own memory
@@ -247,8 +246,7 @@ func (k *keys) surplus(user string) (keptKey, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if own := k.used[user]; len(own) > 0 {
-		u, _ := k.get(own[0].key)
-		if len(own) >= maxUserKeys || u.ID == "" {
+		if len(own) >= maxUserKeys || k.get(own[0].key).ID == "" {
 			return own[0], true
 		}
 	}

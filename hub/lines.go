@@ -57,7 +57,8 @@ type LineDraft struct {
 
 // lineRecord is the part of a log line that its log keeps as data.
 type lineRecord struct {
-	envelope
+	Version int             `json:"v"`
+	Type    string          `json:"type"`
 	Sender  Sender          `json:"sender"`
 	Level   LineLevel       `json:"level"`
 	Logger  string          `json:"logger,omitempty"`
@@ -76,8 +77,7 @@ func (h *Hub) WriteLog(ctx context.Context, a Actor, d LineDraft) (LogLine, erro
 		return LogLine{}, err
 	}
 	data, err := json.Marshal(lineRecord{
-		envelope: envelope{recordVersion, typeLine},
-		Sender:   sender(a), Level: d.Level, Logger: d.Logger, Message: d.Message, Fields: fields,
+		Version: recordVersion, Type: typeLine, Sender: sender(a), Level: d.Level, Logger: d.Logger, Message: d.Message, Fields: fields,
 	})
 	if err != nil {
 		return LogLine{}, fmt.Errorf("encode a log line: %w", err)
@@ -96,7 +96,7 @@ func (h *Hub) WriteLog(ctx context.Context, a Actor, d LineDraft) (LogLine, erro
 // checkLogLine returns the fields as JSON.
 func checkLogLine(a Actor, d LineDraft) (json.RawMessage, error) {
 	if a.Name == "" {
-		return nil, refuse(NotFound, "", "nobody can write no log") // as for rooms, nobody is somebody
+		return nil, refuse(NotFound, "", "there is no user without a name")
 	}
 	if err := checkLevel("level", d.Level); err != nil {
 		return nil, err

@@ -50,6 +50,7 @@ type Listener struct {
 	open     map[*Streaming]*Partial // the last one given of each stream of which no end was
 	line     uint64                  // the log line up to which all was given
 	hint     uint64                  // as step, of hints
+	idle     bool                    // all there was has been taken: the tap is woken when there is more
 }
 
 // Listen begins to listen. The context bounds the start only; end by Close.
@@ -114,48 +115,62 @@ func (l *Listener) Close() { l.hub.live.unregister(l.tap) }
 // when the log has expired what the listener has not had yet.
 func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 	for {
-		events, moved, err := l.poll(ctx)
-		if err != nil || len(events) > 0 {
+		if l.idle {
+			select {
+			case <-l.tap.wake:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-l.tap.done:
+				return nil, errClosed()
+			}
+		}
+		if events, err := l.poll(ctx); err != nil || len(events) > 0 {
 			return events, err
-		}
-		if moved {
-			continue
-		}
-		select {
-		case <-l.tap.wake:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-l.tap.done:
-			return nil, errClosed()
 		}
 	}
 }
 
-// poll takes what is there. moved tells that there may be more.
-func (l *Listener) poll(ctx context.Context) (events []Event, moved bool, err error) {
-	before := l.position
-	entries, next, err := l.hub.take(ctx, l.tap, before)
+// poll takes what is there, and notes whether that was all.
+func (l *Listener) poll(ctx context.Context) (events []Event, err error) {
+	l.idle = false
+	position, recent, liveOnly := l.look()
+	entries, next, err := l.hub.complete(ctx, position, recent)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	for _, e := range entries {
 		if l.wantsEntry(e) {
 			events = append(events, e.event)
 		}
 	}
-	// Taken after the messages: a stream that still runs now has no final
-	// message among them, so no partial comes after its final.
-	events = append(events, l.liveOnly()...)
-	if l.hub.ready() != nil && slices.ContainsFunc(events, l.hub.isPrivate) {
-		return nil, false, errUnavailable() // rights may have been lost unheard
+	events = append(events, liveOnly...)
+	if len(events) > 0 && l.hub.ready() != nil && slices.ContainsFunc(events, l.hub.isPrivate) {
+		l.idle = false
+		return nil, errUnavailable() // rights may have been lost unheard
 	}
 	l.position = next
-	return events, next > before, nil
+	return events, nil
+}
+
+// look is the one look at all that is live, with the lock taken once: very many
+// listeners do it at the same moment. What is live only is left for later while
+// the ring no longer holds what comes next. So a stream that still runs now has
+// no final message before it, and no partial comes after its final.
+func (l *Listener) look() (position uint64, recent window, liveOnly []Event) {
+	lv := l.hub.live
+	lv.mu.Lock()
+	defer lv.mu.Unlock()
+	position, recent = lv.lookLocked(l.tap, l.position)
+	if recent.base <= position {
+		liveOnly = l.liveOnlyLocked()
+		l.idle = recent.head == lv.ring.head
+	}
+	return position, recent, liveOnly
 }
 
 // isPrivate tells whether an event is of a room that not everybody may see.
 func (h *Hub) isPrivate(e Event) bool {
-	name := ""
+	var name string
 	switch {
 	case e.Message != nil:
 		name = e.Message.Room
@@ -182,11 +197,9 @@ func (l *Listener) wantsEntry(e entry) bool {
 
 func (l *Listener) wantsRoom(r *room) bool { return l.rooms.has(r) && r.admits(l.actor.Name) }
 
-// liveOnly returns what is not stored and was not given yet.
-func (l *Listener) liveOnly() []Event {
+// liveOnlyLocked returns what is not stored and was not given yet.
+func (l *Listener) liveOnlyLocked() []Event {
 	lv := l.hub.live
-	lv.mu.Lock()
-	defer lv.mu.Unlock()
 	var found []Event
 	if l.tap.wants&partials != 0 {
 		found = l.partialsLocked()
@@ -252,6 +265,12 @@ func (l *Listener) partialsLocked() []Event {
 // fallen off it, from the log.
 func (h *Hub) take(ctx context.Context, t *tap, position uint64) (entries []entry, next uint64, err error) {
 	position, recent := h.live.look(t, position)
+	return h.complete(ctx, position, recent)
+}
+
+// complete returns what the ring had after a position, or what the log has
+// where the ring no longer had it, and the position after that.
+func (h *Hub) complete(ctx context.Context, position uint64, recent window) (entries []entry, next uint64, err error) {
 	replayed := window{base: position, head: position}
 	if recent.base > position {
 		if replayed, err = h.replay(ctx, position, recent.base); err != nil {

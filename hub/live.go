@@ -95,11 +95,16 @@ func (l *live) position() uint64 {
 	return l.ring.head
 }
 
-// look copies what the ring holds for a tap after its position. It first moves
-// the position past what is not for the tap's user.
+// look is lookLocked with the lock.
 func (l *live) look(t *tap, position uint64) (uint64, window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.lookLocked(t, position)
+}
+
+// lookLocked copies what the ring holds for a tap after its position. It first
+// moves the position past what is not for the tap's user.
+func (l *live) lookLocked(t *tap, position uint64) (uint64, window) {
 	switch {
 	case !t.caughtUp:
 	case t.first == 0:

@@ -8,12 +8,12 @@ import (
 // What goes into a [Log] and comes out of it are aliases of unnamed types, so
 // that an implementation can spell them itself and need not know this package.
 type (
-	// Entry is what is to be stored. Subject is any string of at most 128
-	// bytes, and Data at most 1 MiB. With a TTL above 0, in whole seconds or
-	// else rounded up, the record is gone that much later. When an entry with
-	// the same ID, which is at most 128 bytes, was stored within the last two
-	// minutes, nothing is stored and the first record is the answer (its Seq at
-	// least, if it has expired since); an empty ID is none.
+	// Entry is what is to be stored. Subject and ID are any strings of at most
+	// 256 bytes, and Data at most 1 MiB. With a TTL above 0, in whole seconds
+	// or else rounded up, the record is gone that much later. When an entry
+	// with the same ID was stored within the last two minutes, nothing is
+	// stored and the first record is the answer (its Seq at least, if it has
+	// expired since); an empty ID is none.
 	Entry = struct {
 		Subject string
 		Data    []byte

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -83,7 +84,7 @@ func (b *MemoryBucket) change(ctx context.Context, key string, value []byte, rev
 		growth -= old.size()
 	}
 	if growth > 0 && b.bytes+growth > b.maxBytes {
-		return false, memoryFull(b.maxBytes)
+		return false, memoryFullError(b.maxBytes)
 	}
 	b.revision++
 	b.bytes += growth
@@ -104,9 +105,7 @@ func (b *MemoryBucket) Watch(fn func(key string, value []byte, revision uint64))
 	done, ended := make(chan struct{}), make(chan struct{})
 
 	b.mu.Lock()
-	for key, v := range b.values {
-		w.news[key] = v
-	}
+	maps.Copy(w.news, b.values)
 	b.watchers[w] = struct{}{}
 	b.mu.Unlock()
 

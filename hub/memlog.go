@@ -59,12 +59,14 @@ func NewEvictingMemoryLog(maxBytes int64) *MemoryLog {
 	return l
 }
 
-// memoryFull is the error of a log or bucket in memory that has no room left.
-type memoryFull int64
+// memoryFullError is the error of a log or bucket in memory that has no room left.
+type memoryFullError int64
 
-func (m memoryFull) Error() string { return fmt.Sprintf("the %d bytes of memory are full", int64(m)) }
+func (m memoryFullError) Error() string {
+	return fmt.Sprintf("the %d bytes of memory are full", int64(m))
+}
 
-func (memoryFull) Full() bool { return true }
+func (memoryFullError) Full() bool { return true }
 
 // Append implements [Log].
 func (l *MemoryLog) Append(ctx context.Context, e Entry) (Record, error) {
@@ -92,7 +94,7 @@ func (l *MemoryLog) Append(ctx context.Context, e Entry) (Record, error) {
 		l.records = l.records[1:]
 	}
 	if l.bytes+r.size > l.maxBytes {
-		return Record{}, memoryFull(l.maxBytes)
+		return Record{}, memoryFullError(l.maxBytes)
 	}
 	l.last++
 	r.Seq = l.last

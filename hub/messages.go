@@ -55,7 +55,7 @@ func (h *Hub) Send(ctx context.Context, a Actor, d Draft) (m Message, duplicate 
 	if first != nil {
 		return *first, true, nil
 	}
-	m, err = h.store(ctx, r, messageRecord{Sender: sender(a), Message: d.Text, ReplyTo: d.ReplyTo}, claim)
+	m, err = h.store(ctx, r, record{Sender: sender(a), Message: d.Text, ReplyTo: d.ReplyTo}, claim)
 	return m, false, err
 }
 
@@ -88,8 +88,8 @@ func sender(a Actor) Sender { return Sender{Name: a.Name, Via: cleanVia(a.Via)} 
 
 // store appends a message to the log and returns it once listeners can have it.
 // It ends the claim.
-func (h *Hub) store(ctx context.Context, r *room, m messageRecord, c *claim) (Message, error) {
-	m.envelope = envelope{recordVersion, typeMessage}
+func (h *Hub) store(ctx context.Context, r *room, m record, c *claim) (Message, error) {
+	m.Type = typeMessage
 	m.Rights = h.rooms.revision(r)
 	e, err := h.append(ctx, roomSubject+r.name, m, 0, c)
 	if err != nil {
@@ -102,10 +102,10 @@ func (h *Hub) store(ctx context.Context, r *room, m messageRecord, c *claim) (Me
 	return *got, nil
 }
 
-func (h *Hub) composeMessage(r Record, room string, m messageRecord) *Message {
+func (h *Hub) composeMessage(r Record, room string, m record) *Message {
 	return &Message{
 		ID:       h.id(r.Seq),
-		Type:     m.Type,
+		Type:     typeMessage,
 		Room:     room,
 		Sender:   m.Sender,
 		Message:  m.Message,

@@ -43,7 +43,7 @@ type model struct {
 	hubs []*Hub // one or two nodes over the same storage
 
 	events    []Event             // messages and notifications, in order
-	expired   int                 // how many of them the log has let go of
+	expired   uint64              // how many of them the log has let go of
 	members   map[string][]string // by room; nil: everybody
 	listeners []*modelListener
 	waits     []*modelWait
@@ -55,7 +55,7 @@ type modelListener struct {
 	hub      *Hub
 	listener *Listener
 	rooms    []string
-	given    int                // events before this index were given, or passed over
+	given    uint64             // events before this index were given, or passed over
 	pending  bool               // there may be one for it since it was last drained
 	last     string             // ID of the last one that was given
 	open     map[string]Partial // the newest of each stream that was shown and has no end
@@ -66,7 +66,7 @@ type modelWait struct {
 	cancel context.CancelFunc
 	actor  Actor
 	q      WaitQuery
-	from   int // index of the first message it may return
+	from   uint64 // index of the first message it may return
 }
 
 type modelStream struct {
@@ -102,12 +102,12 @@ type expiringLog struct {
 
 func (l expiringLog) State(ctx context.Context) (State, error) {
 	s, err := l.Log.State(ctx)
-	s.First = uint64(l.m.expired) + 1
+	s.First = l.m.expired + 1
 	return s, err
 }
 
 func (l expiringLog) Read(ctx context.Context, r Range) ([]Record, error) {
-	r.After = max(r.After, uint64(l.m.expired))
+	r.After = max(r.After, l.m.expired)
 	return l.Log.Read(ctx, r)
 }
 
@@ -129,6 +129,9 @@ func idOf(e Event) string {
 }
 
 func pick[T any](m *model, from ...T) T { return from[m.rng.IntN(len(from))] }
+
+// count is how many events there are, which is the sequence of the last one.
+func (m *model) count() uint64 { return uint64(len(m.events)) }
 
 func (m *model) actor() Actor { return Actor{Name: pick(m, people...)} }
 
@@ -160,12 +163,12 @@ func (m *model) someRooms(a Actor) []string {
 }
 
 // somewhere is a cursor, and the index of the first message after it.
-func (m *model) somewhere() (string, int) {
-	i := m.expired + m.rng.IntN(len(m.events)-m.expired+1)
+func (m *model) somewhere() (string, uint64) {
+	i := m.expired + m.rng.Uint64N(m.count()-m.expired+1)
 	if i == 0 && m.rng.IntN(2) == 0 {
 		return "0", i
 	}
-	return m.hubs[0].id(uint64(i)), i
+	return m.hubs[0].id(i), i
 }
 
 func (m *model) step() {
@@ -201,7 +204,7 @@ func (m *model) send() {
 
 func (m *model) stored(sent Message, a Actor, room, text string) {
 	m.t.Helper()
-	if sent.ID != m.hubs[0].id(uint64(len(m.events))+1) || sent.Room != room || sent.Message != text || sent.Sender.Name != a.Name {
+	if sent.ID != m.hubs[0].id(m.count()+1) || sent.Room != room || sent.Message != text || sent.Sender.Name != a.Name {
 		m.t.Errorf("%s sent %q to %s, which became %+v", a.Name, text, room, sent)
 	}
 	m.add(Event{Message: &sent})
@@ -213,7 +216,7 @@ func (m *model) add(e Event) {
 		// What a listener that has had everything may not see is passed over
 		// for good.
 		if l.pending = l.pending || m.isFor(l.actor, e); !l.pending {
-			l.given = len(m.events)
+			l.given = m.count()
 		}
 	}
 }
@@ -225,7 +228,7 @@ func (m *model) notify() {
 		wantCode(m.t, err, NotFound, "to")
 		return
 	}
-	if err != nil || n.ID != m.hubs[0].id(uint64(len(m.events))+1) || n.To != d.To || n.Message != d.Message || n.Sender.Name != a.Name {
+	if err != nil || n.ID != m.hubs[0].id(m.count()+1) || n.To != d.To || n.Message != d.Message || n.Sender.Name != a.Name {
 		m.t.Errorf("%s sent %+v, which became %+v, %v", a.Name, d, n, err)
 	}
 	m.add(Event{Notification: &n})
@@ -234,7 +237,7 @@ func (m *model) notify() {
 // expire lets the log forget its beginning.
 func (m *model) expire() {
 	if m.rng.IntN(8) == 0 {
-		m.expired += m.rng.IntN(len(m.events) - m.expired + 1)
+		m.expired += m.rng.Uint64N(m.count() - m.expired + 1)
 	}
 }
 
@@ -275,7 +278,7 @@ func (m *model) listen() {
 		return
 	}
 	a := m.actor()
-	l := &modelListener{actor: a, rooms: m.someRooms(a), given: len(m.events)}
+	l := &modelListener{actor: a, rooms: m.someRooms(a), given: m.count()}
 	after := ""
 	if m.rng.IntN(2) == 0 {
 		after, l.given = m.somewhere()
@@ -305,10 +308,10 @@ func (m *model) resume() {
 			return
 		}
 	}
-	l.given = len(m.events)
+	l.given = m.count()
 	if l.last != "" {
 		c, _ := parseCursor(l.last)
-		l.given = int(c.seq)
+		l.given = c.seq
 		if l.last != "0" && l.given < m.expired {
 			_, err := m.hub().Listen(m.t.Context(), l.actor, ListenOptions{After: l.last})
 			l.last = m.checkReset(err)
@@ -323,10 +326,10 @@ func (m *model) checkReset(err error) string {
 	m.t.Helper()
 	wantCode(m.t, err, Reset, "after")
 	var e *Error
-	if want := m.hubs[0].id(uint64(m.expired)); !errors.As(err, &e) || e.Oldest != want {
+	if want := m.hubs[0].id(m.expired); !errors.As(err, &e) || e.Oldest != want {
 		m.t.Errorf("reset is %+v, want %s", e, want)
 	}
-	return m.hubs[0].id(uint64(m.expired))
+	return m.hubs[0].id(m.expired)
 }
 
 func (m *model) drainOne() {
@@ -336,7 +339,7 @@ func (m *model) drainOne() {
 }
 
 // wanted are the messages from an index on that an actor may see, in rooms.
-func (m *model) wanted(a Actor, rooms []string, from int) []Message {
+func (m *model) wanted(a Actor, rooms []string, from uint64) []Message {
 	var wanted []Message
 	for _, e := range m.events[max(from, m.expired):] {
 		if e.Message != nil && m.sees(a, e.Message.Room) && (len(rooms) == 0 || slices.Contains(rooms, e.Message.Room)) {
@@ -347,7 +350,7 @@ func (m *model) wanted(a Actor, rooms []string, from int) []Message {
 }
 
 // wantedIDs are those of all events from an index on that a listener is to get.
-func (m *model) wantedIDs(l *modelListener, from int) []string {
+func (m *model) wantedIDs(l *modelListener, from uint64) []string {
 	var wanted []string
 	for _, e := range m.events[from:] {
 		if m.isFor(l.actor, e) && (e.Message == nil || len(l.rooms) == 0 || slices.Contains(l.rooms, e.Message.Room)) {
@@ -361,12 +364,12 @@ func (m *model) drain(l *modelListener) {
 	var got []string
 	var events []Event
 	for {
-		some, moved, err := l.listener.poll(m.t.Context())
+		some, err := l.listener.poll(m.t.Context())
 		if err != nil {
 			m.drainReset(l, err)
 			return
 		}
-		if events = append(events, some...); !moved && len(some) == 0 {
+		if events = append(events, some...); l.listener.idle {
 			break
 		}
 	}
@@ -399,7 +402,7 @@ func (m *model) drain(l *modelListener) {
 	if len(got) < len(least) || len(got) > len(want) || !slices.Equal(got, want[len(want)-len(got):]) || l.last != "0" && len(got) < len(want) {
 		m.t.Errorf("%s from %d in %v got\n%v, want\n%v", l.actor.Name, l.given, l.rooms, got, want)
 	}
-	if l.given, l.pending = len(m.events), false; len(got) > 0 {
+	if l.given, l.pending = m.count(), false; len(got) > 0 {
 		l.last = got[len(got)-1]
 	} else if l.last == "0" {
 		l.last = l.listener.Cursor()
@@ -449,7 +452,7 @@ func (m *model) wait() {
 		return
 	}
 	a := m.actor()
-	w := &modelWait{actor: a, from: len(m.events)}
+	w := &modelWait{actor: a, from: m.count()}
 	w.q = WaitQuery{Rooms: m.someRooms(a), MentionsOnly: m.rng.IntN(2) == 0, Limit: 1 + m.rng.IntN(5)}
 	if m.rng.IntN(2) == 0 {
 		w.q.After, w.from = m.somewhere()
@@ -461,7 +464,7 @@ func (m *model) wait() {
 }
 
 // waitedFor are the messages that a wait must return.
-func (m *model) waitedFor(a Actor, q WaitQuery, from int) []Message {
+func (m *model) waitedFor(a Actor, q WaitQuery, from uint64) []Message {
 	wanted := m.wanted(a, q.Rooms, from)
 	if q.MentionsOnly {
 		wanted = slices.DeleteFunc(wanted, func(msg Message) bool {
@@ -481,7 +484,7 @@ func (m *model) checkWaits() {
 			if lost || len(want) > 0 {
 				m.t.Errorf("%s still waits for %+v: lost %t, there is %v", w.actor.Name, w.q, lost, want)
 			}
-			w.from = len(m.events) // what it has passed over stays so
+			w.from = m.count() // what it has passed over stays so
 			return false
 		}
 		w.cancel()

@@ -378,7 +378,7 @@ func second[T, U any](_ T, _ U, err error) error { return err }
 // can do something about.
 func TestStoreErrors(t *testing.T) {
 	internal := errors.New("internal")
-	for want, err := range map[Code]error{Full: fmt.Errorf("wrapped: %w", memoryFull(1)), Unavailable: fmt.Errorf("wrapped: %w", noAnswer{}), "": internal} {
+	for want, err := range map[Code]error{Full: fmt.Errorf("wrapped: %w", memoryFullError(1)), Unavailable: fmt.Errorf("wrapped: %w", noAnswerError{}), "": internal} {
 		log := &oddLog{Log: NewMemoryLog(1 << 20), append: func(context.Context) error { return err }}
 		h := newHubWith(t, Options{Log: log, Lines: log, Rooms: failingBucket{NewMemoryBucket(1 << 20), err}})
 		for _, got := range []error{
@@ -399,11 +399,11 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
-type noAnswer struct{}
+type noAnswerError struct{}
 
-func (noAnswer) Error() string { return "no answer" }
+func (noAnswerError) Error() string { return "no answer" }
 
-func (noAnswer) Unavailable() bool { return true }
+func (noAnswerError) Unavailable() bool { return true }
 
 type failingBucket struct {
 	Bucket

@@ -70,9 +70,8 @@ func (h *Hub) Notify(ctx context.Context, a Actor, d NotificationDraft) (Notific
 	if first.Notification != nil {
 		return *first.Notification, nil
 	}
-	e, err := h.append(ctx, subject, notificationRecord{
-		envelope: envelope{recordVersion, typeNotification},
-		Sender:   sender(a), Level: d.Level, Title: d.Title, Message: d.Message, Progress: d.Progress, Key: d.Key,
+	e, err := h.append(ctx, subject, record{
+		Type: typeNotification, Sender: sender(a), Level: d.Level, Title: d.Title, Message: d.Message, Progress: d.Progress, Key: d.Key,
 	}, notificationLife, claim)
 	if err != nil {
 		return Notification{}, err
@@ -103,7 +102,7 @@ func (h *Hub) checkNotification(a Actor, d NotificationDraft) error {
 	}
 	switch {
 	case a.Name == "":
-		return refuse(NotFound, "", "nobody can notify nobody") // as for rooms, nobody is somebody
+		return refuse(NotFound, "", "there is no user without a name")
 	case d.To != "" && (!validName(d.To) || !h.users.Exists(d.To)):
 		return refuse(NotFound, "to", "there is no user %s", quote(d.To))
 	case d.Level != LevelInfo && d.Level != LevelSuccess && d.Level != LevelWarning && d.Level != LevelError:
@@ -123,7 +122,7 @@ func (h *Hub) checkNotification(a Actor, d NotificationDraft) error {
 	return checkKey("idempotency_key", d.IdempotencyKey)
 }
 
-func (h *Hub) composeNotification(r Record, to string, n notificationRecord) *Notification {
+func (h *Hub) composeNotification(r Record, to string, n record) *Notification {
 	return &Notification{
 		ID:       h.id(r.Seq),
 		Level:    n.Level,

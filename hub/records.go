@@ -17,41 +17,33 @@ const (
 	allSubject  = "all"
 )
 
-// recordVersion is the version of what is kept as data in a log.
+// recordVersion is the version of what is kept as data in a log or a bucket.
 const recordVersion = 1
 
-// envelope is what all data of the log begin with.
-type envelope struct {
+// record is what the log keeps as data of a message or a notification.
+type record struct {
 	Version int    `json:"v"`
 	Type    string `json:"type"`
-}
+	Sender  Sender `json:"sender"`
+	Message string `json:"message"`
 
-// messageRecord is the part of a message that the log keeps as data.
-type messageRecord struct {
-	envelope
-	Sender   Sender `json:"sender"`
-	Message  string `json:"message"`
+	// Of a message. Rights is the revision of the room that it was sent under:
+	// a node shows it once it knows that revision, or a later one.
 	ReplyTo  string `json:"reply_to,omitempty"`
 	StreamID string `json:"stream_id,omitempty"`
-	// Rights is the revision of the room that the message was sent under. A
-	// node shows it once it knows that revision, or a later one.
-	Rights uint64 `json:"rights,omitempty"`
-}
+	Rights   uint64 `json:"rights,omitempty"`
 
-// notificationRecord is the part of a notification that the log keeps as data.
-type notificationRecord struct {
-	envelope
-	Sender   Sender `json:"sender"`
-	Level    Level  `json:"level"`
+	// Of a notification.
+	Level    Level  `json:"level,omitempty"`
 	Title    string `json:"title,omitempty"`
-	Message  string `json:"message"`
 	Progress *int   `json:"progress,omitempty"`
 	Key      string `json:"key,omitempty"`
 }
 
-// append stores data and returns the event once listeners can have it. It ends
-// the claim; with one, the event may be that which an earlier call stored.
-func (h *Hub) append(ctx context.Context, subject string, data any, ttl time.Duration, c *claim) (Event, error) {
+// append stores a record and returns the event once listeners can have it. It
+// ends the claim; with one, the event may be that which an earlier call stored.
+func (h *Hub) append(ctx context.Context, subject string, data record, ttl time.Duration, c *claim) (Event, error) {
+	data.Version = recordVersion
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		h.keys.end(c)
@@ -84,15 +76,21 @@ func (h *Hub) read(ctx context.Context, subject string, seq uint64) (e Event, ok
 	return e, err == nil, err
 }
 
-// decode reads a record as a message or a notification. Its errors do not
-// quote the record.
+// decode reads a record of the log as an event. Its errors do not quote it.
 func (h *Hub) decode(r Record) (Event, error) {
-	var kind envelope
-	if err := json.Unmarshal(r.Data, &kind); err != nil {
-		return Event{}, errors.New("it is not JSON")
-	}
-	if kind.Version != recordVersion {
-		return Event{}, fmt.Errorf("it has version %d, and this is known up to %d", kind.Version, recordVersion)
+	e, _, err := h.decodeRights(r)
+	return e, err
+}
+
+// decodeRights is decode, and the revision of its room that a message was sent
+// under.
+func (h *Hub) decodeRights(r Record) (e Event, rights uint64, err error) {
+	var rec record
+	switch err := json.Unmarshal(r.Data, &rec); {
+	case err != nil:
+		return Event{}, 0, errors.New("it is not as a record should be")
+	case rec.Version != recordVersion:
+		return Event{}, 0, fmt.Errorf("it has version %d, and this is known up to %d", rec.Version, recordVersion)
 	}
 	room, isRoom := strings.CutPrefix(r.Subject, roomSubject)
 	user, isUser := strings.CutPrefix(r.Subject, userSubject)
@@ -100,29 +98,10 @@ func (h *Hub) decode(r Record) (Event, error) {
 		user, isUser = "", true
 	}
 	switch {
-	case kind.Type == typeMessage && isRoom:
-		var m messageRecord
-		if err := json.Unmarshal(r.Data, &m); err != nil {
-			return Event{}, errors.New("it is not a message")
-		}
-		return Event{Message: h.composeMessage(r, room, m), frames: &frames{}}, nil
-	case kind.Type == typeNotification && isUser:
-		var n notificationRecord
-		if err := json.Unmarshal(r.Data, &n); err != nil {
-			return Event{}, errors.New("it is not a notification")
-		}
-		return Event{Notification: h.composeNotification(r, user, n), frames: &frames{}}, nil
+	case rec.Type == typeMessage && isRoom:
+		return Event{Message: h.composeMessage(r, room, rec), frames: &frames{}}, rec.Rights, nil
+	case rec.Type == typeNotification && isUser:
+		return Event{Notification: h.composeNotification(r, user, rec), frames: &frames{}}, 0, nil
 	}
-	return Event{}, errors.New("it is neither a message of a room nor a notification of a user")
-}
-
-// rights is the revision of its room that a message's record was sent under.
-func rights(r Record) uint64 {
-	var m struct {
-		Rights uint64 `json:"rights"`
-	}
-	if json.Unmarshal(r.Data, &m) != nil {
-		return 0 // it is shown to nobody
-	}
-	return m.Rights
+	return Event{}, 0, errors.New("it is neither a message of a room nor a notification of a user")
 }

@@ -166,15 +166,13 @@ func (h *Hub) OpenRoom(ctx context.Context, a Actor, spec RoomSpec) (room Room, 
 	if err := h.checkSpec(spec); err != nil {
 		return Room{}, false, err
 	}
-	r, created, err := h.rooms.change(ctx, spec.Name, openFor(h.rooms, a.Name, spec), h.applyRoom)
+	r, created, err := h.rooms.change(ctx, spec.Name, func(r *room) (*roomRecord, error) {
+		return h.rooms.openLocked(r, a.Name, spec)
+	}, h.applyRoom)
 	if err != nil {
 		return Room{}, false, err
 	}
 	return h.describe(r), created, nil
-}
-
-func openFor(d *directory, user string, spec RoomSpec) func(*room) (*roomRecord, error) {
-	return func(r *room) (*roomRecord, error) { return d.open(r, user, spec) }
 }
 
 // AdminRooms returns all rooms, by name. It is for the server's own command
@@ -223,17 +221,11 @@ func with(name, user string) func(*room) (*roomRecord, error) {
 // RemoveMember takes a user's rights to a private room away. From its return on
 // the user is given nothing of it, and waits for it have ended. It is for the
 // server's own command line, which asks for no actor.
-func (h *Hub) RemoveMember(ctx context.Context, room, user string) error {
+func (h *Hub) RemoveMember(ctx context.Context, name, user string) error {
 	if err := h.writable(); err != nil {
 		return err
 	}
-	_, _, err := h.rooms.change(ctx, room, without(room, user), h.applyRoom)
-	return err
-}
-
-// without decides what a room is without a member.
-func without(name, user string) func(*room) (*roomRecord, error) {
-	return func(r *room) (*roomRecord, error) {
+	_, _, err := h.rooms.change(ctx, name, func(r *room) (*roomRecord, error) {
 		switch {
 		case r == nil:
 			return nil, refuse(NotFound, "room", "there is no room %s", quote(name))
@@ -244,7 +236,8 @@ func without(name, user string) func(*room) (*roomRecord, error) {
 		}
 		left := slices.DeleteFunc(slices.Clone(r.members()), func(m string) bool { return m == user })
 		return &roomRecord{Kind: Private, Creator: r.creator, Topic: r.topic, Members: left}, nil
-	}
+	}, h.applyRoom)
+	return err
 }
 
 // applyRoom takes over what the bucket has of a room now, and lets everybody

@@ -267,7 +267,7 @@ func (s *Streaming) store(ctx context.Context, text string) (Message, error) {
 		s.hub.keys.end(s.claim)
 		return Message{}, err
 	}
-	return s.hub.store(ctx, r, messageRecord{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id}, s.claim)
+	return s.hub.store(ctx, r, record{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id}, s.claim)
 }
 
 // Cancel ends the stream with a last partial that says so; nothing is stored.

@@ -67,7 +67,7 @@ func TestStreaming(t *testing.T) {
 		s := begin(t, h, alice, Draft{ReplyTo: answered.ID})
 		nothing(t, l)
 		s.Part("one ", 1, 3)
-		p := next(t, l)[0].Partial
+		p := drain(t, l)[0].Partial
 		want := Partial{
 			StreamID: s.ID(), Room: General, Sender: Sender{"alice", "Claude Code"},
 			Time: timeOf(time.Now()), Message: "one ", Progress: 33,
