@@ -21,16 +21,30 @@ var (
 	// ErrDamaged: the data folder, or a record, cannot be read as it was written.
 	ErrDamaged = errors.New("it is damaged")
 
-	// ErrFull: there is no room left; nothing is evicted to make some.
-	ErrFull = errors.New("the store is full")
+	// ErrFull: there is no room left; nothing is evicted to make some. It has a
+	// method Full.
+	ErrFull error = fullError{}
 	// ErrTooLarge: the data exceeds [MaxData] or the subject or key its bound.
 	ErrTooLarge = errors.New("too large for the store")
 	// ErrUnavailable: the store did not answer in time. What was to be written
-	// may have been.
-	ErrUnavailable = errors.New("the store does not answer")
+	// may have been. It has a method Unavailable.
+	ErrUnavailable error = unavailableError{}
 	// ErrClosed: the store is closed.
 	ErrClosed = errors.New("the store is closed")
 )
+
+// So callers need not know this package to tell these two.
+type (
+	fullError        struct{}
+	unavailableError struct{}
+)
+
+func (fullError) Error() string        { return "the store is full" }
+func (fullError) Full() bool           { return true }
+func (unavailableError) Error() string { return "the store does not answer" }
+
+// Unavailable is true.
+func (unavailableError) Unavailable() bool { return true }
 
 // Error codes of JetStream.
 const (
