@@ -24,7 +24,7 @@ func TestTools(t *testing.T) {
 				names = append(names, tool.Name)
 			}
 			slices.Sort(names)
-			want := []string{"list_rooms", "open_room", "read_messages", "send_message", "stream_message", "wait_for_messages"}
+			want := []string{"list_people", "list_rooms", "notify", "open_room", "read_messages", "send_message", "stream_message", "wait_for_messages", "write_log"}
 			if !slices.Equal(names, want) {
 				t.Errorf("tools %v, want %v", names, want)
 			}

@@ -109,7 +109,7 @@ func Start(t *testing.T, args ...string) *Server {
 	const password = "not-a-secret-in-tests"
 	ctx, terminate := context.WithCancel(context.WithoutCancel(t.Context()))
 	cmd := exec.CommandContext(ctx, os.Getenv(binaryEnv),
-		append([]string{"serve", "--addr", "127.0.0.1:0", "--auth=token"}, args...)...)
+		append([]string{"serve", "--addr", "127.0.0.1:0", "--auth=token", "--memory"}, args...)...)
 	cmd.Env = append(os.Environ(), "WIGWAG_ADMIN_PASSWORD="+password)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = patience // then it is killed

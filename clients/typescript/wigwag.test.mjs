@@ -35,7 +35,8 @@ for (const [number, how] of clients.entries()) {
             const connection = await join(t);
             const { tools } = await connection.client.listTools();
             assert.deepEqual(tools.map(tool => tool.name).sort(), [
-                'list_rooms', 'open_room', 'read_messages', 'send_message', 'stream_message', 'wait_for_messages'
+                'list_people', 'list_rooms', 'notify', 'open_room', 'read_messages', 'send_message', 'stream_message',
+                'wait_for_messages', 'write_log'
             ]);
             await call(connection, 'open_room', { room: room('tools'), topic: 'a test' });
             assert.match((await call(connection, 'list_rooms', {})).text, new RegExp(room('tools')));

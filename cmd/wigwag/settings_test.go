@@ -76,11 +76,15 @@ func TestSettingsRefused(t *testing.T) {
 		{"beyond loopback, open", []string{"--addr=0.0.0.0:0", "--auth=none", "--public-url=https://a.example"}, nil, "loopback addresses only"},
 		{"address", []string{"--addr=nowhere"}, nil, "--addr nowhere"},
 		{"argument", []string{"now"}, nil, "unknown command"},
+		{"sync", []string{"--sync=never"}, nil, `"always" and "interval"`},
+		{"memory and data", []string{"--memory", "--data=x"}, nil, "exclude each other"},
+		{"no home", nil, []string{"HOME="}, "--memory to keep nothing"},
+		{"folder below a file", []string{"--data", short + "/x"}, nil, short},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var errOut strings.Builder
-			code := run(t.Context(), append([]string{"serve", "--addr=127.0.0.1:0"}, tt.args...), tt.env, &errOut, &errOut)
+			code := run(t.Context(), append([]string{"serve", "--addr=127.0.0.1:0"}, tt.args...), append([]string{"HOME=" + t.TempDir()}, tt.env...), &errOut, &errOut)
 			if code == 0 || !strings.Contains(errOut.String(), tt.want) {
 				t.Errorf("exit code %d, and %q does not say %q", code, errOut.String(), tt.want)
 			}
