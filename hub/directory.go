@@ -326,8 +326,8 @@ func (d *directory) openLocked(r *room, user string, spec RoomSpec) (*roomRecord
 // makeLocked decides what a new room is. A private room that the user may not see
 // has its name: it cannot be created again, so a creation that fails for no
 // other reason tells that the name is taken; the answer is that of an unknown
-// room, given only where a new one would have been made. It needs d.mu.
-func (d *directory) make(user string, spec RoomSpec, taken bool) (*roomRecord, error) {
+// room, given only where a new one would have been made.
+func (d *directory) makeLocked(user string, spec RoomSpec, taken bool) (*roomRecord, error) {
 	rec := &roomRecord{Kind: Public, Creator: user, Topic: spec.Topic}
 	if spec.Private {
 		rec.Kind, rec.Members = Private, union([]string{user}, spec.Invite)

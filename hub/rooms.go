@@ -159,7 +159,7 @@ func (h *Hub) describe(r *room) Room {
 // creator is the first member of a private room, and every member may invite.
 // A topic replaces the old one when a member of a private room gives it, or
 // the creator of a public one; otherwise the old one stays.
-func (h *Hub) OpenRoom(ctx context.Context, a Actor, spec RoomSpec) (room Room, created bool, err error) {
+func (h *Hub) OpenRoom(ctx context.Context, a Actor, spec RoomSpec) (opened Room, created bool, err error) {
 	if err := h.writable(); err != nil {
 		return Room{}, false, err
 	}

@@ -30,7 +30,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(h.waits, cancel)() //nolint:contextcheck // one more reason to end, no parent
+	defer context.AfterFunc(h.waits, cancel)()
 	// Registered first, so that what comes while the log is read is not missed.
 	t := newTap(a, messages, q.After == "")
 	position, err := h.live.register(t)
