@@ -31,7 +31,7 @@ func TestPeopleAndRooms(t *testing.T) {
 			{"user add " + who, 1, "exists already"},
 			{"user add No", 1, "a-z"},
 			{"user passwd " + who, 0, "The password of " + who},
-			{"user passwd nobody", 1, "nobody"},
+			{"user passwd nobody", 1, "no user of that name"},
 			{"user disable " + who, 0, who + " is disabled"},
 			{"user list", 0, "disabled"},
 			{"user list --json", 0, `"Name": "` + who + `"`},

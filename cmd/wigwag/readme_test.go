@@ -64,7 +64,7 @@ func TestReadme(t *testing.T) {
 		`"message":"stateless "`, `"message":"Hello from the stateless side."`,
 		`notifications/subscriptions/acknowledged`, `notifications/resources/updated`,
 		`event: endpoint`, `"protocolVersion":"2024-11-05"`, `Hello from the stateless side.`,
-		`Everybody sees it grow.`, `Said meanwhile`, `event: system`, `"message":"Said meanwhile"`,
+		`Everybody sees it grow.`, `event: system`, `"message":"Said meanwhile"`,
 	} {
 		_, after, ok := strings.Cut(rest, want)
 		if !ok {
