@@ -121,7 +121,7 @@ func callDesk(ctx context.Context, dir string, fn func(*deskClient) error) error
 		if err != nil {
 			return err
 		}
-		defer k.close() //nolint:errcheck // all that was asked for is acknowledged by then
+		defer k.close() // all that was asked for is acknowledged by then
 		stop, err := serveDesk(dir, k, logger)
 		if err != nil {
 			return err
@@ -141,11 +141,13 @@ func (c *deskClient) do(ctx context.Context, method string, segments []string, i
 	if err != nil {
 		return err
 	}
-	path := ""
+	address := "http://desk"
 	for _, s := range segments {
-		path += "/" + url.PathEscape(s)
+		if address, err = url.JoinPath(address, url.PathEscape(s)); err != nil {
+			return err
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://desk"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
