@@ -29,10 +29,7 @@ func TestStoredUser(t *testing.T) {
 	if len(got) != 4 || got["version"] != 1.0 || got["password_hash"] != "19456 password-a" || len(got["generation"].(string)) < 26 {
 		t.Errorf("stored: %v", got)
 	}
-	created, err := time.Parse("2006-01-02T15:04:05.999Z", got["created"].(string))
-	if age := time.Since(created); err != nil || age < 0 || age > time.Hour {
-		t.Errorf("created %v, %v", created, err)
-	}
+	expectMilliseconds(t, got["created"].(string))
 	if err := users.SetDisabled(t.Context(), "alice", true); err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +43,15 @@ func TestStoredUser(t *testing.T) {
 	bob, err := users.Authenticate(t.Context(), home, "bob", "password-b")
 	if want := (User{Name: "bob", Created: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), generation: "g"}); err != nil || bob != want {
 		t.Errorf("%+v, %v", bob, err)
+	}
+}
+
+// expectMilliseconds checks a time that was written just now.
+func expectMilliseconds(t *testing.T, written string) {
+	t.Helper()
+	created, err := time.Parse(time.RFC3339, written)
+	if age := time.Since(created); err != nil || age < 0 || age > time.Hour || created.Format("2006-01-02T15:04:05.999Z") != written {
+		t.Errorf("created %q, %v", written, err)
 	}
 }
 
@@ -90,7 +96,7 @@ func TestUserThatCannotBeRead(t *testing.T) {
 			if _, err := users.Create(ctx, "alice", "password-b"); !errors.Is(err, ErrExists) {
 				t.Errorf("Create: %v", err)
 			}
-			if users.Exists("alice") || !slices.Equal(users.Names(), []string{"bob"}) || !users.Revoked(id) {
+			if users.Exists("alice") || !slices.Equal(users.Names(), []string{"bob"}) || !users.Revoked(id) || !users.Revoked(Identity{Subject: "alice"}) {
 				t.Error("alice is there")
 			}
 			if value, _ := store.Get("alice"); string(value) != tc.value {
@@ -152,8 +158,12 @@ func TestChangesAtOnce(t *testing.T) {
 }
 
 func TestChangesThatFail(t *testing.T) {
-	users, store := newTestUsers(t, &fakeHashes{})
+	var f fakeHashes
+	users, store := newTestUsers(t, &f)
 	ctx := t.Context()
+	if _, err := users.Create(ctx, "alice", "password-b"); !errors.Is(err, ErrExists) {
+		t.Error(err)
+	}
 	if err := users.SetPassword(ctx, "mallory", "password-b"); !errors.Is(err, ErrUnknownUser) {
 		t.Error(err)
 	}
@@ -176,6 +186,9 @@ func TestChangesThatFail(t *testing.T) {
 	}
 	if _, err := users.Create(ctx, "bob", "password-b"); !errors.Is(err, errFull) {
 		t.Error(err)
+	}
+	if f.created.Load() != 4 { // at first two, and one each that could not be stored
+		t.Errorf("%d hashes", f.created.Load())
 	}
 	if _, revision := store.Get("alice"); revision != 1 || !slices.Equal(users.Names(), []string{"alice"}) {
 		t.Error("something was stored")
