@@ -59,6 +59,7 @@ clients: build clients/typescript/node_modules/.package-lock.json
 # The load checks at their full size; race and test run them small.
 load:
 	go test -count=1 -timeout 60m ./load -load.full
+	go test -count=1 -timeout 60m ./durability -durability.full
 
 fuzz:
 	@for pkg in $$(go list ./...); do \
