@@ -29,6 +29,9 @@ func TestAuth21UsersAndKeysSurviveARestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if list, err := users.List(); err != nil || len(users.Names()) != len(list) || restarted != (len(list) == 1) {
+			t.Errorf("restarted %t: %+v, %v", restarted, list, err)
+		}
 		if !restarted {
 			if _, err := users.Create(t.Context(), "alice", "password-a"); err != nil {
 				t.Fatal(err)
