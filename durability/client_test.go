@@ -81,6 +81,9 @@ func (c *client) post(ctx context.Context, path string, in, out any) error {
 	if res.StatusCode != http.StatusOK {
 		return refused{res.StatusCode, string(text)}
 	}
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		text = text[bytes.LastIndex(text, []byte("data: "))+len("data: "):] // the answer comes last
+	}
 	return json.Unmarshal(text, out)
 }
 
