@@ -61,6 +61,11 @@ func (s *Server) openCall(ctx context.Context, msg message, sess *session, p *pe
 		c.cancel(nil)
 		return nil, draining().withID(msg.id)
 	}
+	if s.revoked(ctx) {
+		c.cancel(nil)
+		s.calls.end(c)
+		return nil, revoked(msg.id)
+	}
 	if sess != nil {
 		if err := sess.addCall(c); err != nil {
 			c.cancel(nil)

@@ -77,6 +77,10 @@ func busy(msg string) *fault {
 	return &fault{status: http.StatusServiceUnavailable, code: codeRefused, msg: msg + "; try again later", retry: 10 * time.Second}
 }
 
+func revoked(id json.RawMessage) *fault {
+	return &fault{status: http.StatusUnauthorized, code: codeRefused, id: id, msg: "the token has been revoked"}
+}
+
 func draining() *fault {
 	return &fault{status: http.StatusServiceUnavailable, code: codeRefused, msg: "the server is shutting down; try again shortly", retry: 2 * time.Second}
 }

@@ -42,6 +42,9 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer s.sessions.remove(sess)
+	if s.revoked(r.Context()) {
+		return revoked(nil)
+	}
 
 	conn := sess.out.attach()
 	defer sess.out.detach(conn)

@@ -28,6 +28,10 @@ func (p *post) initialize() error {
 		if err := p.srv.sessions.add(sess); err != nil {
 			return withID(err, msg.id)
 		}
+		if p.srv.revoked(p.r.Context()) {
+			p.srv.sessions.remove(sess)
+			return revoked(msg.id)
+		}
 		p.w.Header().Set(mcp.HeaderSessionID, sess.id)
 	}
 	if p.accepts.json {

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,5 +38,20 @@ func TestEndUser(t *testing.T) {
 	l.srv.ResourcesListChanged(func(string) bool { return true })
 	if ev, ok := others.event(); !ok || !strings.Contains(string(ev.Data), "list_changed") {
 		t.Errorf("another's stream: %+v, %v", ev, ok)
+	}
+}
+
+// What is revoked between being let in and being known is refused after all.
+func TestRevokedMeanwhile(t *testing.T) {
+	l := newLab(t, transport.Options{Revoked: func(context.Context) bool { return true }})
+	initialize := `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}`
+	for name, got := range map[string]answer{
+		"call":       l.post("User: alice", ping).finish(),
+		"initialize": l.post("User: alice", initialize).finish(),
+		"GET /sse":   l.send(http.MethodGet, "/sse", "User: alice\nAccept: text/event-stream", "").finish(),
+	} {
+		if got.status != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
 	}
 }

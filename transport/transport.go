@@ -76,8 +76,12 @@ type Options struct {
 	// Subscribable tells whether the user may subscribe to the resource. Nil:
 	// any resource.
 	Subscribable func(user, uri string) bool
-	Logger       *slog.Logger
-	Limits       Limits
+	// Revoked tells whether the request, whose context it gets, may no longer
+	// come in. It is asked when what the request opens is known to
+	// [Server.EndUser], so that nothing slips past that. Nil: never.
+	Revoked func(context.Context) bool
+	Logger  *slog.Logger
+	Limits  Limits
 }
 
 // Causes of a call's end, found with context.Cause.
@@ -96,6 +100,7 @@ type Server struct {
 	mcp          *server.MCPServer
 	owner        func(*http.Request) Owner
 	subscribable func(user, uri string) bool
+	revoked      func(context.Context) bool
 	log          *slog.Logger
 	limits       Limits
 	seal         cipher.AEAD // of request states
@@ -122,6 +127,7 @@ func New(m *server.MCPServer, opts Options) *Server {
 		mcp:          m,
 		owner:        opts.Owner,
 		subscribable: opts.Subscribable,
+		revoked:      opts.Revoked,
 		log:          opts.Logger,
 		limits:       opts.Limits.withDefaults(),
 		seal:         newSeal(),
@@ -134,6 +140,9 @@ func New(m *server.MCPServer, opts Options) *Server {
 	}
 	if s.subscribable == nil {
 		s.subscribable = func(string, string) bool { return true }
+	}
+	if s.revoked == nil {
+		s.revoked = func(context.Context) bool { return false }
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

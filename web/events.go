@@ -63,6 +63,9 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer leave()
+	if s.revoked(r.Context()) {
+		return &refusal{status: http.StatusUnauthorized, detail: "the token has been revoked"}
+	}
 	ctx, end := s.lifetime(r.Context(), welcome, id.Expires)
 	defer end()
 

@@ -41,17 +41,22 @@ type Limits struct {
 type Options struct {
 	Hub *hub.Hub
 	// Actor tells who asks, from the identity in the request's context.
-	Actor  func(context.Context) hub.Actor
-	Logger *slog.Logger
-	Limits Limits
+	Actor func(context.Context) hub.Actor
+	// Revoked tells whether the request, whose context it gets, may no longer
+	// come in. It is asked when its stream is known to [Server.EndUser], so that
+	// none slips past that. Nil: never.
+	Revoked func(context.Context) bool
+	Logger  *slog.Logger
+	Limits  Limits
 }
 
 // Server serves one hub.
 type Server struct {
-	hub    *hub.Hub
-	actor  func(context.Context) hub.Actor
-	logger *slog.Logger
-	limits Limits
+	hub     *hub.Hub
+	actor   func(context.Context) hub.Actor
+	revoked func(context.Context) bool
+	logger  *slog.Logger
+	limits  Limits
 
 	encode   func(id, name string, v any) []byte
 	gate     gate
@@ -63,7 +68,10 @@ type Server struct {
 
 // New makes a server. Call Shutdown when done.
 func New(o Options) *Server {
-	s := &Server{hub: o.Hub, actor: o.Actor, logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame}
+	s := &Server{hub: o.Hub, actor: o.Actor, revoked: o.Revoked, logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame}
+	if s.revoked == nil {
+		s.revoked = func(context.Context) bool { return false }
+	}
 	s.gate = newGate(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
 	s.resuming = make(turns, s.limits.MaxResuming)
 	s.draining, s.drain = context.WithCancel(context.Background())

@@ -16,6 +16,7 @@ type entrance struct {
 	identify func(http.Handler) http.Handler // puts the identity into the context, or refuses
 	guard    func(http.Handler) http.Handler // Host and Origin
 	login    http.Handler                    // nil where there is nothing to log in to
+	revoked  func(context.Context) bool      // whether a request that came in may no longer; nil: never
 	origins  []string                        // that pages may call from
 	limits   transport.Limits
 	welcome  string // tells whoever starts the server how to begin
@@ -44,6 +45,10 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 		return nil, err
 	}
 	in.identify = auth.Bearer(tokens, logger)
+	in.revoked = func(ctx context.Context) bool {
+		id, _ := auth.FromContext(ctx) // Bearer put it there
+		return k.users.Revoked(id)
+	}
 	in.login = auth.Login(auth.LoginOptions{Users: k.users, Tokens: tokens, Logger: logger})
 	first, password, err := firstAdmin(ctx, env, k.users)
 	if err != nil {

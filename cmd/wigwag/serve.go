@@ -98,12 +98,12 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		defer stop()
 	}
 	events := web.New(web.Options{
-		Hub: h, Actor: actor, Limits: in.eventLimits(), Logger: logger,
+		Hub: h, Actor: actor, Revoked: in.revoked, Limits: in.eventLimits(), Logger: logger,
 	})
 	t := transport.New(mcp.NewServer(mcp.Options{
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
-		Owner: owner, Subscribable: mcp.Subscribable(h), Logger: logger, Limits: in.limits,
+		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Logger: logger, Limits: in.limits,
 	})
 	mcp.Announce(h, t)
 	defer k.users.OnRevoked(func(user string) {
