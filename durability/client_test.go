@@ -237,10 +237,10 @@ func (c *client) await(t *testing.T, after, kind string) (found event) {
 	return found
 }
 
-// isRefused tells whether an error is an answer with a status.
-func isRefused(err error, status int) bool {
+// isUnauthorized tells whether an error is such an answer.
+func isUnauthorized(err error) bool {
 	r, ok := errors.AsType[refused](err)
-	return ok && r.status == status
+	return ok && r.status == http.StatusUnauthorized
 }
 
 // pause waits a moment before something is tried again.

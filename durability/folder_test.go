@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,7 +181,7 @@ func TestOperator(t *testing.T) {
 	run("second password of bob", "user", "passwd", "bob", "--password-stdin")
 	heard.expectEnd(t)
 	bob.expectRefused(t)
-	if _, err := login(t.Context(), s.url, "bob", "first password of bob"); !isRefused(err, http.StatusUnauthorized) {
+	if _, err := login(t.Context(), s.url, "bob", "first password of bob"); !isUnauthorized(err) {
 		t.Errorf("logging in with the old password: %v", err)
 	}
 	bob = s.as("bob", "second password of bob")
@@ -192,7 +191,7 @@ func TestOperator(t *testing.T) {
 	run("", "user", "disable", "bob")
 	heard.expectEnd(t)
 	bob.expectRefused(t)
-	if _, err := login(t.Context(), s.url, "bob", "second password of bob"); !isRefused(err, http.StatusUnauthorized) {
+	if _, err := login(t.Context(), s.url, "bob", "second password of bob"); !isUnauthorized(err) {
 		t.Errorf("a disabled user logging in: %v", err)
 	}
 	if active := users(); len(active) != 2 || !active["admin"] || active["bob"] {
@@ -237,10 +236,10 @@ func TestOperator(t *testing.T) {
 // expectRefused checks that a token is worth nothing.
 func (c *client) expectRefused(t *testing.T) {
 	t.Helper()
-	if err := c.call(t.Context(), "list_rooms", map[string]any{}, new(any)); !isRefused(err, http.StatusUnauthorized) {
+	if err := c.call(t.Context(), "list_rooms", map[string]any{}, new(any)); !isUnauthorized(err) {
 		t.Errorf("a tool called with a token that has ended: %v", err)
 	}
-	if err := c.listen(t.Context(), "", func(event) bool { return false }); !isRefused(err, http.StatusUnauthorized) {
+	if err := c.listen(t.Context(), "", func(event) bool { return false }); !isUnauthorized(err) {
 		t.Errorf("/events with a token that has ended: %v", err)
 	}
 }

@@ -43,7 +43,7 @@ func random(t *testing.T) *rand.Rand {
 	t.Helper()
 	s := *seed
 	if s == 0 {
-		s = rand.Uint64()
+		s = rand.Uint64() //nolint:gosec // no secret
 	}
 	t.Logf("-durability.seed=%d", s)
 	return rand.New(rand.NewPCG(s, 1)) //nolint:gosec // tests draw the same again
