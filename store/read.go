@@ -17,8 +17,6 @@ import (
 const (
 	readPage      = 512     // records asked for at once
 	readPageBytes = 4 << 20 // of a page, at most by one record more
-	// consumerLife is how long a consumer may linger when its end is not heard.
-	consumerLife = 30 * time.Second
 )
 
 // Record, Range and State are spelled as package hub spells them, so that both
@@ -97,46 +95,34 @@ func (s *stream) latest(ctx context.Context, filters []string, lo, hi uint64, li
 
 // scan calls fn with the records with lo ≤ sequence ≤ hi of filters (nil: of
 // all), in order, until it is false. It expects to need about expect of them.
+// Direct gets leave nothing on the server.
 func (s *stream) scan(ctx context.Context, filters []string, lo, hi uint64, expect int, fn func(Record) bool) error {
-	switch {
-	case lo > hi || filters != nil && len(filters) == 0:
+	if lo > hi || filters != nil && len(filters) == 0 {
 		return nil
-	case len(filters) == 0:
-		return s.scanOne(ctx, s.name+".*", lo, hi, expect, fn)
-	case len(filters) == 1:
-		return s.scanOne(ctx, filters[0], lo, hi, expect, fn)
-	default:
-		return s.scanMany(ctx, filters, lo, hi, expect, fn)
 	}
-}
-
-// scanOne reads by direct gets, which keep nothing on the server.
-func (s *stream) scanOne(ctx context.Context, filter string, lo, hi uint64, expect int, fn func(Record) bool) error {
-	inbox := nats.NewInbox()
-	sub, err := s.reads.SubscribeSync(inbox)
+	g, err := s.newGetter()
 	if err != nil {
-		return s.unavailable(err)
+		return err
 	}
-	defer sub.Unsubscribe() //nolint:errcheck // the connection is closed, then
-	for lo <= hi {
-		page := directGet{Seq: lo, NextFor: filter, Batch: min(expect, readPage), MaxBytes: readPageBytes}
-		if hi-lo < uint64(page.Batch) { //nolint:gosec // it is positive
-			page.Batch = int(hi-lo) + 1 //nolint:gosec // it is less than Batch
+	defer g.end()
+	all := s.name + ".*"
+	switch {
+	case len(filters) == 0:
+		return g.scan(ctx, directGet{NextFor: all, Batch: min(expect, readPage), MaxBytes: readPageBytes}, lo, hi, fn)
+	case len(filters) == 1:
+		return g.scan(ctx, directGet{NextFor: filters[0], Batch: min(expect, readPage), MaxBytes: readPageBytes}, lo, hi, fn)
+	case hi-lo < readPage: // one request instead of one for each
+		wanted := make(map[string]struct{}, len(filters))
+		for _, f := range filters {
+			wanted[f] = struct{}{}
 		}
-		query, err := json.Marshal(page)
-		if err != nil {
-			return err
-		}
-		if err = s.reads.PublishRequest("$JS.API.DIRECT.GET."+s.name, inbox, query); err != nil {
-			return s.unavailable(err)
-		}
-		next, more, err := s.readPage(ctx, sub, lo, hi, fn)
-		if err != nil || !more {
-			return err
-		}
-		lo = next
+		return g.scan(ctx, directGet{NextFor: all, Batch: readPage, MaxBytes: readPageBytes}, lo, hi, func(r Record) bool {
+			_, ok := wanted[s.subject(r.Subject)]
+			return !ok || fn(r)
+		})
+	default:
+		return g.merge(ctx, filters, lo, hi, expect, fn)
 	}
-	return nil
 }
 
 // directGet is JetStream's request for a page of messages.
@@ -144,36 +130,117 @@ type directGet struct {
 	Seq      uint64 `json:"seq"`
 	NextFor  string `json:"next_by_subj"`
 	Batch    int    `json:"batch"`
-	MaxBytes int    `json:"max_bytes"`
+	MaxBytes int    `json:"max_bytes"` // is exceeded by the last message
 }
 
-// readPage reads the answers to one request. More is false at the end of the
-// log, beyond hi and when fn has enough; otherwise next is where to go on.
-func (s *stream) readPage(ctx context.Context, sub *nats.Subscription, lo, hi uint64, fn func(Record) bool) (next uint64, more bool, err error) {
+// getter asks for pages, one after another.
+type getter struct {
+	s       *stream
+	answers *nats.Subscription
+	inbox   string
+	asked   int
+}
+
+func (s *stream) newGetter() (*getter, error) {
+	g := &getter{s: s, inbox: nats.NewInbox() + "."}
+	var err error
+	if g.answers, err = s.reads.SubscribeSync(g.inbox + "*"); err != nil {
+		return nil, s.unavailable(err)
+	}
+	return g, nil
+}
+
+func (g *getter) end() { _ = g.answers.Unsubscribe() } // fails when the connection is closed, which ends it, too
+
+// scan calls fn with the records from lo to hi, by pages like get, until it is
+// false.
+func (g *getter) scan(ctx context.Context, get directGet, lo, hi uint64, fn func(Record) bool) error {
+	for more := true; more && lo <= hi; {
+		var err error
+		get.Seq = lo
+		if lo, more, err = g.page(ctx, get, hi, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merge scans every filter by itself and calls fn in order of sequence.
+func (g *getter) merge(ctx context.Context, filters []string, lo, hi uint64, expect int, fn func(Record) bool) error {
+	type source struct {
+		get  directGet
+		page []Record // not yet given to fn
+		more bool     // after page
+	}
+	sources := make([]*source, len(filters))
+	for i, f := range filters {
+		sources[i] = &source{more: true, get: directGet{
+			Seq: lo, NextFor: f,
+			Batch:    min(max(2*expect/len(filters), 8), readPage),
+			MaxBytes: max(readPageBytes/len(filters), 1),
+		}}
+	}
+	for {
+		var earliest *source
+		for _, src := range sources {
+			for len(src.page) == 0 && src.more {
+				var err error
+				src.get.Seq, src.more, err = g.page(ctx, src.get, hi, func(r Record) bool {
+					src.page = append(src.page, r)
+					return true
+				})
+				if err != nil {
+					return err
+				}
+			}
+			if len(src.page) > 0 && (earliest == nil || src.page[0].Seq < earliest.page[0].Seq) {
+				earliest = src
+			}
+		}
+		if earliest == nil || !fn(earliest.page[0]) {
+			return nil
+		}
+		earliest.page = earliest.page[1:]
+	}
+}
+
+// page asks for one page and calls fn with its records up to hi. More is false
+// at the end of the log, beyond hi and when fn is; otherwise next is where to
+// go on.
+func (g *getter) page(ctx context.Context, get directGet, hi uint64, fn func(Record) bool) (next uint64, more bool, err error) {
+	s := g.s
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, ErrUnavailable)
 	defer cancel()
-	next = lo
+	if hi-get.Seq < uint64(get.Batch) { //nolint:gosec // it is positive
+		get.Batch = int(hi-get.Seq) + 1 //nolint:gosec // it is not above Batch
+	}
+	query, err := json.Marshal(get)
+	if err != nil {
+		return 0, false, err
+	}
+	// What is left of the answers to an earlier request goes to its inbox.
+	g.asked++
+	inbox := g.inbox + strconv.Itoa(g.asked)
+	if err := s.reads.PublishRequest("$JS.API.DIRECT.GET."+s.name, inbox, query); err != nil {
+		return 0, false, s.unavailable(err)
+	}
+	next = get.Seq
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				return 0, false, s.unavailable(err)
-			}
+		m, err := g.answers.NextMsgWithContext(ctx)
+		switch {
+		case err != nil && ctx.Err() != nil:
 			return 0, false, fmt.Errorf("reading %s: %w", s.name, context.Cause(ctx))
+		case err != nil:
+			return 0, false, s.unavailable(err)
+		case m.Subject != inbox:
+			continue
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
-		case "404": // nothing from lo on
+		case "404": // nothing from get.Seq on
 			return 0, false, nil
-		case "204": // end of the page
-			pending, err := strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
-			if err != nil {
-				return 0, false, s.unavailable(err)
-			}
-			if pending > 0 && next == lo {
-				return 0, false, fmt.Errorf("%w: %s cannot be read from record %d on", ErrDamaged, s.name, lo)
-			}
-			return next, pending > 0, nil
+		case "204": // end of the page; after an empty one nothing would follow, either
+			return next, next > get.Seq, nil
 		default:
 			return 0, false, s.unavailable(fmt.Errorf("status %s %s", status, m.Header.Get("Description")))
 		}
@@ -189,69 +256,6 @@ func (s *stream) readPage(ctx context.Context, sub *nats.Subscription, lo, hi ui
 			return 0, false, nil
 		}
 	}
-}
-
-// scanMany reads by one consumer, which lives as long as the call.
-func (s *stream) scanMany(ctx context.Context, filters []string, lo, hi uint64, expect int, fn func(Record) bool) (err error) {
-	consumer, err := s.js.CreateConsumer(ctx, s.name, jetstream.ConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       lo,
-		AckPolicy:         jetstream.AckNonePolicy,
-		FilterSubjects:    filters,
-		MemoryStorage:     true,
-		InactiveThreshold: consumerLife,
-	})
-	if err != nil {
-		return s.unavailable(err)
-	}
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
-		defer cancel()
-		if endErr := s.js.DeleteConsumer(end, s.name, consumer.CachedInfo().Name); endErr != nil && !errors.Is(endErr, jetstream.ErrConsumerNotFound) {
-			s.logger.Debug("a consumer lingers", "log", s.name, "error", endErr)
-		}
-	}()
-	delivered := uint64(0)
-	for pending := consumer.CachedInfo().NumPending; pending > 0; {
-		page, err := consumer.FetchNoWait(min(expect, readPage))
-		if err != nil {
-			return s.unavailable(err)
-		}
-		timeout := time.NewTimer(answerTimeout)
-		defer timeout.Stop()
-		for more := true; more; {
-			var m jetstream.Msg
-			select {
-			case m, more = <-page.Messages():
-			case <-ctx.Done():
-				return s.unavailable(ctx.Err())
-			case <-timeout.C:
-				return s.unavailable(errors.New("the consumer delivers nothing"))
-			}
-			if !more {
-				break
-			}
-			meta, err := m.Metadata()
-			if err != nil {
-				return s.unavailable(err)
-			}
-			if delivered++; meta.Sequence.Consumer != delivered {
-				return s.unavailable(errors.New("the consumer has lost a message"))
-			}
-			pending = meta.NumPending
-			if meta.Sequence.Stream > hi {
-				return nil
-			}
-			name, ok := decode(strings.TrimPrefix(m.Subject(), s.name+"."))
-			if ok && !fn(Record{Seq: meta.Sequence.Stream, Time: meta.Timestamp.UTC(), Subject: name, Data: m.Data()}) {
-				return nil
-			}
-		}
-		if err := page.Error(); err != nil {
-			return s.unavailable(err)
-		}
-	}
-	return nil
 }
 
 // unavailable says that the stream could not be read, and keeps the end of a
