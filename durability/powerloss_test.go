@@ -49,13 +49,14 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
-// expectLoss checks that the server, if it runs on a folder in which something
-// of a log is lost, says so.
+// expectLoss checks that the server says so when something of a log is lost:
+// as an error in its log, or as why it does not run.
 func (s *server) expectLoss(t *testing.T, name string) {
 	t.Helper()
 	log := filepath.Base(filepath.Dir(filepath.Dir(name))) // of LOG/msgs/1.blk
 	for line := range strings.Lines(s.logs()) {
-		if strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, fmt.Sprintf(`"log":%q`, log)) {
+		logged := strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, fmt.Sprintf(`"log":%q`, log))
+		if refused := strings.HasPrefix(line, "wigwag: ") && strings.Contains(line, " of "+log+" "); logged || refused {
 			t.Log(strings.TrimSpace(line))
 			return
 		}
