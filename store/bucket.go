@@ -58,7 +58,11 @@ func (b *Bucket) Get(key string) (value []byte, revision uint64) {
 // with [ErrFull].
 func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uint64) (bool, error) {
 	data := append([]byte{isValue}, value...)
-	ok, err := b.swap(ctx, key, data, 0, revision)
+	made := change{seq: revision}
+	if revision == 0 {
+		made.values = 1
+	}
+	ok, err := b.swap(ctx, key, data, made)
 	if err != nil || ok || revision > 0 {
 		return ok, err
 	}
@@ -67,7 +71,7 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uin
 	if err != nil || len(last) == 0 || !bytes.Equal(last[0].Data, []byte{isDeleted}) {
 		return false, err
 	}
-	return b.swap(ctx, key, data, 0, last[0].Seq)
+	return b.swap(ctx, key, data, change{seq: last[0].Seq, values: 1})
 }
 
 // Delete removes a key if it has the given revision and tells whether it had.
@@ -76,17 +80,23 @@ func (b *Bucket) Delete(ctx context.Context, key string, revision uint64) (bool,
 	if revision == 0 {
 		return false, ctx.Err()
 	}
-	return b.swap(ctx, key, []byte{isDeleted}, deletedFor, revision)
+	return b.swap(ctx, key, []byte{isDeleted}, change{seq: revision, values: -1})
 }
 
-func (b *Bucket) swap(ctx context.Context, key string, data []byte, ttl time.Duration, revision uint64) (bool, error) {
+// change says what a swap replaces and how many values more there are after it.
+type change struct {
+	seq    uint64
+	values int
+}
+
+func (b *Bucket) swap(ctx context.Context, key string, data []byte, c change) (bool, error) {
 	m := nats.NewMsg(b.s.subject(key))
 	m.Data = data
-	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
-	if ttl > 0 {
-		m.Header.Set(jetstream.MsgTTLHeader, ttl.String())
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.seq, 10))
+	if c.values < 0 {
+		m.Header.Set(jetstream.MsgTTLHeader, deletedFor.String())
 	}
-	_, err := b.s.append(ctx, &request{msg: m})
+	_, err := b.s.append(ctx, &request{msg: m, values: c.values})
 	if hasCode(err, codeWrongLastSequence, codeWrongLastConstant) {
 		return false, nil
 	}
@@ -134,6 +144,21 @@ func (b *Bucket) apply(r Record) {
 		delete(b.values, r.Subject)
 	}
 	b.applied = r.Seq
+}
+
+// complete checks that at least as many values were loaded as there had been.
+func (b *Bucket) complete(expected uint64) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	found := uint64(len(b.values))
+	if found >= expected {
+		return nil
+	}
+	if b.s.decidesRights() {
+		return fmt.Errorf("%w: %d of %s are lost; %s", ErrDamaged, expected-found, b.s.name, rightsUnknown)
+	}
+	b.s.logger.Error("the data folder is damaged: values are lost", "bucket", b.s.name, "at_least", expected-found)
+	return nil
 }
 
 // bucketData is the value a record holds; false when it is a deletion.

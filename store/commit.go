@@ -30,8 +30,9 @@ const (
 
 // request is a message to be stored.
 type request struct {
-	msg  *nats.Msg
-	done chan result // of capacity one
+	msg    *nats.Msg
+	values int         // in a bucket: how many more there are after it
+	done   chan result // of capacity one
 }
 
 type result struct {
@@ -173,6 +174,7 @@ func (s *stream) publishBatch(rs []*request) error {
 // publishEach stores requests one by one, without waiting in between, and
 // answers them.
 func (s *stream) publishEach(rs []*request) {
+	s.expectFewer(rs)
 	waiting := make(map[string]*request, len(rs))
 	for _, r := range rs {
 		r.msg.Reply = s.reply()
@@ -200,11 +202,30 @@ func (s *stream) publishEach(rs []*request) {
 // keep notes what must be there when the stream is opened again. What ends by
 // itself need not, nor, in a bucket, what it has replaced.
 func (s *stream) keep(r *request, seq uint64) {
-	switch ends := r.msg.Header.Get(jetstream.MsgTTLHeader) != ""; {
-	case !ends:
-		s.kept = max(s.kept, seq)
-	case s.bucket:
+	ends := r.msg.Header.Get(jetstream.MsgTTLHeader) != ""
+	switch {
+	case s.bucket && ends:
 		s.kept = 0
+	case s.bucket:
+		s.kept = seq
+		s.count += uint64(r.values) //nolint:gosec // 0 or 1: fewer are in expectFewer
+	case !ends && seq > s.kept: // otherwise its ID was known
+		s.kept = seq
+		s.count++
+	}
+}
+
+// expectFewer notes deletions before they are made: whenever the process ends,
+// no value is expected that was deleted.
+func (s *stream) expectFewer(rs []*request) {
+	before := s.count
+	for _, r := range rs {
+		if r.values < 0 && s.count > 0 {
+			s.count--
+		}
+	}
+	if s.count < before {
+		s.record(s.feed.limit())
 	}
 }
 

@@ -151,12 +151,15 @@ func replace(name string, data []byte) error {
 }
 
 // headSize is the size of one stream's line in the file of heads.
-const headSize = 64
+const headSize = 96
 
 // head is how far a stream has come.
 type head struct {
 	seq  uint64 // the last record
 	kept uint64 // the last that nothing but its age may remove; 0: unknown
+	// count is how many of those there are, or fewer. It means nothing where
+	// records are evicted or replaced.
+	count uint64
 }
 
 // readHead reads how far a stream had come. It is written by writeHead whenever
@@ -169,14 +172,14 @@ func (f *folder) readHead(slot int, name string) (h head, err error) {
 		return head{}, nil
 	}
 	var found string
-	if _, err := fmt.Sscanf(string(b[:n]), "%s %d %d\n", &found, &h.seq, &h.kept); err != nil || found != name {
+	if _, err := fmt.Sscanf(string(b[:n]), "%s %d %d %d\n", &found, &h.seq, &h.kept, &h.count); err != nil || found != name {
 		return head{}, fmt.Errorf("%w: %s cannot be read", ErrDamaged, headsName)
 	}
 	return h, nil
 }
 
 func (f *folder) writeHead(slot int, name string, h head) error {
-	_, err := f.heads.WriteAt(fmt.Appendf(nil, "%-*s %020d %020d\n", headSize-43, name, h.seq, h.kept), int64(slot)*headSize)
+	_, err := f.heads.WriteAt(fmt.Appendf(nil, "%-*s %020d %020d %020d\n", headSize-64, name, h.seq, h.kept, h.count), int64(slot)*headSize)
 	return err
 }
 

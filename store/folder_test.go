@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,7 +135,6 @@ func TestUnwritable(t *testing.T) {
 // is lost.
 func TestPowerLoss(t *testing.T) {
 	const n = 2000
-	blocks := filepath.Join(jetstreamName, "$G", "streams", messagesName, "msgs")
 	cut := func(part int) func(t *testing.T, name string) {
 		return func(t *testing.T, name string) {
 			t.Helper()
@@ -163,13 +164,10 @@ func TestPowerLoss(t *testing.T) {
 		for _, index := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, index %t", test.name, index), func(t *testing.T) {
 				dir, epoch := filled(t, n)
-				names, err := filepath.Glob(filepath.Join(dir, blocks, "*.blk"))
-				if err != nil || len(names) == 0 {
-					t.Fatal("no blocks", err)
-				}
+				names := blocks(t, dir, messagesName)
 				test.spoil(t, names[len(names)-1])
 				if !index {
-					if err := os.Remove(filepath.Join(dir, blocks, "index.db")); err != nil {
+					if err := os.Remove(filepath.Join(filepath.Dir(names[0]), "index.db")); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -259,5 +257,120 @@ func TestCopiedWhileRunning(t *testing.T) {
 		if r.Seq != uint64(i)+1 || string(r.Data) != fmt.Sprint(i) {
 			t.Fatalf("record %d holds %q", r.Seq, r.Data)
 		}
+	}
+}
+
+// TestDamagedInTheMiddle: records that cannot be read any more are told of; the
+// others are there, and the epoch is the same.
+func TestDamagedInTheMiddle(t *testing.T) {
+	dir := t.TempDir()
+	st := open(t, Options{Dir: dir, Sync: SyncInterval})
+	text := strings.Repeat("x", 50_000)
+	for range 400 {
+		add(t, st.Messages(), "room", text)
+	}
+	epoch := state(t, st.Messages()).Epoch
+	closeNow(t, st)
+	names := blocks(t, dir, messagesName)
+	if len(names) < 2 {
+		t.Fatalf("%d blocks: the test tests nothing", len(names))
+	}
+	scratch(t, names[0], 1)
+	var told bytes.Buffer
+	st = open(t, Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&told, nil))})
+	left := read(t, st.Messages(), Range{Limit: 1000})
+	if s := state(t, st.Messages()); s.Epoch != epoch || s.Last != 400 {
+		t.Errorf("the state is %+v", s)
+	}
+	closeNow(t, st)
+	want := fmt.Sprintf("records are lost\" log=messages at_least=%d", 400-len(left))
+	if len(left) == 400 || !strings.Contains(told.String(), want) {
+		t.Errorf("%d records are left, and it is told: %s", len(left), told.String())
+	}
+}
+
+// TestRightsDamaged: a store that has lost any of what decides rights does not
+// open. Changes and deletions before are no loss, nor is the end by a kill.
+func TestRightsDamaged(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(t *testing.T, block string)
+		ok    bool
+	}{
+		{"nothing", func(*testing.T, string) {}, true},
+		{"no index", func(t *testing.T, block string) {
+			if err := os.Remove(filepath.Join(filepath.Dir(block), "index.db")); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"middle", func(t *testing.T, block string) { scratch(t, block, 2) }, false},
+		{"end", func(t *testing.T, block string) {
+			info, err := os.Stat(block)
+			if err == nil {
+				err = os.Truncate(block, info.Size()-1)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"all", func(t *testing.T, block string) {
+			if err := os.Remove(block); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			st := open(t, Options{Dir: dir, Sync: SyncInterval})
+			users := st.Bucket(Users)
+			for i := range 60 {
+				put(t, users, fmt.Sprint(i), strings.Repeat("v", 100), 0, true)
+			}
+			for i := range 10 {
+				_, revision := users.Get(fmt.Sprint(i))
+				put(t, users, fmt.Sprint(i), "changed", revision, true)
+				_, revision = users.Get(fmt.Sprint(i + 20))
+				remove(t, users, fmt.Sprint(i+20), revision, true)
+				put(t, users, fmt.Sprint(i+20), "again", 0, true)
+				_, revision = users.Get(fmt.Sprint(i + 40))
+				remove(t, users, fmt.Sprint(i+40), revision, true)
+			}
+			put(t, users, "last", "v", 0, true)
+			closeNow(t, st)
+			names := blocks(t, dir, Users)
+			test.spoil(t, names[len(names)-1])
+			st, err := tryOpen(t, Options{Dir: dir})
+			if test.ok && err != nil || !test.ok && (!errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), Users)) {
+				t.Errorf("it opens with %v", err)
+			}
+			if err == nil {
+				closeNow(t, st)
+			}
+		})
+	}
+}
+
+// blocks are the names of a stream's files of records, in order.
+func blocks(t *testing.T, dir, stream string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, jetstreamName, "$G", "streams", stream, "msgs", "*.blk"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no blocks: %v", err)
+	}
+	return names
+}
+
+// scratch changes some percent of a file in its middle.
+func scratch(t *testing.T, name string, percent int) {
+	t.Helper()
+	data, err := os.ReadFile(name) //nolint:gosec // of the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range len(data) * percent / 100 {
+		data[len(data)/2+i] ^= 0xff
+	}
+	if err := os.WriteFile(name, data, 0o600); err != nil { //nolint:gosec // of the test
+		t.Fatal(err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Values of [Options].Sync.
@@ -141,7 +143,7 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 	}
 	st.opened = true
 	for _, s := range st.streams {
-		if err := s.mark(head{s.feed.limit(), s.kept}); err != nil {
+		if err := s.mark(head{s.feed.limit(), s.kept, s.count}); err != nil {
 			return st.blame(fmt.Errorf("%w: %w", ErrUnwritable, err))
 		}
 	}
@@ -173,11 +175,14 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 		return err
 	}
 	if state.Lost != nil && len(state.Lost.Msgs) > 0 {
+		if s.decidesRights() {
+			return fmt.Errorf("%w: %d records of %s cannot be read; %s", ErrDamaged, len(state.Lost.Msgs), s.name, rightsUnknown)
+		}
 		o.Logger.Error("records are damaged and were left out", "log", s.name, "count", len(state.Lost.Msgs), "bytes", state.Lost.Bytes)
 	}
 	if st.folder == nil {
 		s.epoch = newEpoch()
-	} else if err := st.settle(ctx, s, slot, state.LastSeq); err != nil {
+	} else if err := st.settle(ctx, s, slot, state); err != nil {
 		return err
 	}
 	st.streams = append(st.streams, s)
@@ -185,7 +190,11 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 		b := &Bucket{s: s, values: map[string]bucketValue{}}
 		s.onFirst = b.forget
 		st.buckets[sp.name] = b
-		return b.load(ctx, state.LastSeq)
+		expected := s.count
+		if err := b.load(ctx, state.LastSeq); err != nil {
+			return err
+		}
+		return b.complete(expected)
 	}
 	l := &Log{s}
 	if sp.name == messagesName {
@@ -198,7 +207,7 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 
 // settle decides a stream's epoch: a new one whenever sequences may have been
 // used that the log no longer knows, or its end is lost.
-func (st *Store) settle(ctx context.Context, s *stream, slot int, last uint64) error {
+func (st *Store) settle(ctx context.Context, s *stream, slot int, state jetstream.StreamState) error {
 	f := st.folder
 	had, err := f.readHead(slot, s.name)
 	if err != nil {
@@ -207,19 +216,28 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, last uint64) e
 	s.mark = func(h head) error { return f.writeHead(slot, s.name, h) }
 	known, exists := f.about.Streams[s.name]
 	why := f.uncertain
+	last := state.LastSeq
 	lost := last < had.seq
-	if !lost && had.kept > 0 && s.maxAge == 0 {
+	// In a bucket only the last record of all is sure not to be replaced.
+	if !lost && had.kept > 0 && s.maxAge == 0 && (!s.bucket || had.kept == last) {
 		end, err := s.first(ctx, nil, had.kept, had.kept, 1)
 		if err != nil {
 			return err
 		}
 		lost = len(end) == 0
 	}
+	if lost && s.decidesRights() {
+		return fmt.Errorf("%w: the end of %s is lost: it had come to record %d and ends at %d; %s", ErrDamaged, s.name, had.seq, last, rightsUnknown)
+	}
 	if lost {
 		why = "its end is lost"
 		s.logger.Error("the data folder is damaged: the end of a log is lost", "log", s.name, "had_come_to", had.seq, "ends_at", last)
-	} else {
-		s.kept = had.kept
+	} else if s.maxAge == 0 {
+		s.kept, s.count = had.kept, had.count
+	}
+	if !s.bucket && !s.evict && state.Msgs < s.count {
+		s.logger.Error("the data folder is damaged: records are lost", "log", s.name, "at_least", s.count-state.Msgs)
+		s.count = 0
 	}
 	if !s.bucket {
 		s.epoch = known.Epoch
@@ -233,6 +251,13 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, last uint64) e
 	f.about.Streams[s.name] = streamAbout{Epoch: s.epoch}
 	return nil
 }
+
+// decidesRights reports whether the stream says who may come in or who may see
+// what. With a part of it gone a disabled user would be back, or a private room
+// open: rather nothing is served.
+func (s *stream) decidesRights() bool { return s.name == Users || s.name == Rooms }
+
+const rightsUnknown = "who may come in and see what would not be as it was: put back a copy of the folder"
 
 // newEpoch is 8 random characters of base 32, in lower case.
 func newEpoch() string { return strings.ToLower(rand.Text()[:8]) }

@@ -54,7 +54,8 @@ type stream struct {
 	epoch  string
 	batch  bool             // concurrent appends share a sync
 	mark   func(head) error // records how far the stream has come
-	kept   uint64           // as in head; of the writer
+	// As in head; of the writer.
+	kept, count uint64
 
 	requests chan *request // unbuffered: a sender that gives up was not taken
 	heads    chan chan headResult
@@ -262,10 +263,14 @@ func (s *stream) reconcile() headResult {
 
 // committed records that everything up to seq is durable and may be shown.
 func (s *stream) committed(seq uint64) {
-	if !s.feed.raise(seq) {
-		return
+	if s.feed.raise(seq) {
+		s.record(seq)
 	}
-	if err := s.mark(head{seq, s.kept}); err != nil {
+}
+
+// record writes down how far the stream has come.
+func (s *stream) record(seq uint64) {
+	if err := s.mark(head{seq, s.kept, s.count}); err != nil {
 		s.logger.Error("cannot record how far the log has come", "log", s.name, "error", err)
 	}
 }
