@@ -1,7 +1,7 @@
 package load
 
 import (
-	"fmt"
+	"context"
 	"io"
 	"io/fs"
 	"net/http"
@@ -97,33 +97,14 @@ func TestHugeBodiesAreRefusedUnread(t *testing.T) {
 			for _, length := range []int64{huge, -1} {
 				uploads++
 				all.Go(func() {
-					name := fmt.Sprintf("%s %s, length %d, token %t", protocol, tt.path, length, tt.token != "")
-					body := newHugeBody()
-					req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, p.url+tt.path+"?sessionId="+c.session, body)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					req.ContentLength = length
-					req.Header.Set("Content-Type", "application/json")
-					if tt.token != "" {
-						req.Header.Set("Authorization", "Bearer "+tt.token)
-					}
-					res, err := hc.Do(req)
-					if err != nil {
-						t.Errorf("%s: %v", name, err)
-						return
-					}
-					if text := drain(res); res.StatusCode != tt.status {
-						t.Errorf("%s: %s %s, want %d", name, res.Status, text, tt.status)
-					}
-					<-body.closed // net/http closes it when it writes no more
 					bound := buffers
 					if length < 0 {
 						bound += tt.limit
 					}
-					if taken := body.taken.Load(); taken > bound {
-						t.Errorf("%s: %d MiB were taken, want at most %d", name, taken>>20, bound>>20)
+					status, taken, err := c.upload(bounded(t), tt.path, tt.token, length)
+					if err != nil || status != tt.status || taken > bound {
+						t.Errorf("%s %s, length %d, token %t: status %d, %d MiB taken, %v; want %d and at most %d MiB",
+							protocol, tt.path, length, tt.token != "", status, taken>>20, err, tt.status, bound>>20)
 					}
 				})
 			}
@@ -138,5 +119,48 @@ func TestHugeBodiesAreRefusedUnread(t *testing.T) {
 	c := connect(t, newHTTP(t, "HTTP/1.1"), p, dialect{modern, false})
 	if _, err := c.do(bounded(t), "after", "tools/list", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// upload sends a huge body and returns the answer's status and how much of the
+// body was taken.
+func (c *client) upload(ctx context.Context, path, token string, length int64) (status int, taken int64, err error) {
+	body := newHugeBody()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path+"?sessionId="+c.session, body)
+	if err != nil {
+		return 0, 0, err
+	}
+	req.ContentLength = length
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0, body.taken.Load(), err
+	}
+	drain(res)
+	<-body.closed // net/http closes it when it writes no more
+	return res.StatusCode, body.taken.Load(), nil
+}
+
+// A body that is refused costs an HTTP/2 connection nothing: others may share
+// it.
+func TestRefusedBodiesLeaveTheConnection(t *testing.T) {
+	t.Parallel()
+	p := startWigwag(t)
+	hc, connections := newHTTP2(t, p)
+	c := connect(t, hc, p, dialect{modern, false})
+	for range size(3, 30) {
+		for _, length := range []int64{huge, -1} {
+			status, _, err := c.upload(bounded(t), "/mcp", p.token, length)
+			if err != nil || status != http.StatusRequestEntityTooLarge {
+				t.Fatalf("status %d, %v", status, err)
+			}
+			c.isAlive(t)
+		}
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections were made, want 1", n)
 	}
 }

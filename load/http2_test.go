@@ -222,6 +222,13 @@ func flood(t *testing.T, p *process, requests int, request func(c *client, n int
 			other.isAlive(t)
 		}
 	}
+	for n := range 20 { // and some that are running when the connection ends
+		req, err := request(attacker, requests+n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.request(req)
+	}
 	conn.Close()
 	other.isAlive(t)
 	hc.CloseIdleConnections()

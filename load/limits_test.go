@@ -70,7 +70,7 @@ func TestCallsOfAUserAreLimited(t *testing.T) {
 func TestAnsweredCallsAreNotCounted(t *testing.T) {
 	p := startTestServer(t, transport.Limits{MaxCallsPerUser: 1})
 	forEveryWire(t, p, func(t *testing.T, c *client) {
-		for i := range size(200, 2000) {
+		for i := range size(100, 2000) {
 			if _, err := c.tool(bounded(t), fmt.Sprint(i), "fill", nil); err != nil {
 				t.Fatal(err)
 			}

@@ -244,7 +244,7 @@ func TestBurstsArriveWhole(t *testing.T) {
 // A single notification right before the result is never lost.
 func TestSingleNotificationIsNeverLost(t *testing.T) {
 	p := startTestServer(t, transport.Limits{MaxCallsPerUser: 1000})
-	calls := size(60, 1000)
+	calls := size(40, 1000)
 	forEveryWire(t, p, func(t *testing.T, c *client) {
 		var both sync.WaitGroup
 		for _, tool := range burstTools() {

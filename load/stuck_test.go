@@ -79,7 +79,7 @@ func TestStuckReadersHoldLittleAndBlockNobody(t *testing.T) {
 	p := startTestServer(t, transport.Limits{WriteTimeout: 2 * patience, MaxCallsPerUser: -1, MaxSessionsPerUser: -1, MaxStreamsPerUser: -1})
 	hc := newHTTP(t, "HTTP/1.1")
 	other := connect(t, hc, p, dialect{modern, false})
-	readers, messages := size(4, 25), size(200, 1000)
+	readers, messages := size(2, 25), size(150, 1000)
 	before := p.memory(t, "VmRSS")
 
 	var stuck []*stuckReader

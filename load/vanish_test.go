@@ -67,6 +67,38 @@ func TestVanishedClientsOfWigwagLeaveNothing(t *testing.T) {
 	})
 }
 
+// A call whose client has vanished, or does not want to hear, has nobody to wait
+// for. It is told when its time is over, and ends.
+func TestEndlessCallsEnd(t *testing.T) {
+	t.Parallel()
+	p := startTestServer(t, transport.Limits{MaxCall: time.Second})
+	goroutines, _ := p.goroutines(t)
+	hc := newHTTP(t, "HTTP/1.1")
+	for _, d := range dialects() {
+		if d.revision == oldest {
+			continue // its session ends with the connection
+		}
+		c := connect(t, hc, p, d)
+		for _, accept := range []string{"text/event-stream", "application/json"} {
+			req, err := c.request(bounded(t), accept, "tools/call", toolCall("burst", object{"n": 1 << 30}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept", accept)
+			conn := dialRaw(t, p)
+			if err := req.Write(conn); err != nil {
+				t.Fatal(err)
+			}
+			if accept != "application/json" {
+				conn.response(t, req)
+			}
+			conn.Close()
+		}
+	}
+	hc.CloseIdleConnections()
+	p.becomesIdle(t, goroutines)
+}
+
 // vanishEverywhere has clients of all dialects vanish from silent and streaming
 // calls, and waits until the server has no more descriptors than before.
 func vanishEverywhere(t *testing.T, hc *http.Client, p *process, ways []func(*rawConn) error, calls func(dialect) (silent, streaming object)) {
