@@ -75,12 +75,11 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 		msg: fmt.Sprintf("the body is larger than %d bytes", limit),
 	}
 	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close") // or net/http would read on to save the connection
+		closeAfterwards(w, r)
 		return nil, tooLarge
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // unsupported only by test recorders
-	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
@@ -91,10 +90,20 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	case errors.As(err, &over):
 		return nil, tooLarge
 	case err != nil && !errors.Is(err, io.EOF):
-		w.Header().Set("Connection", "close")
+		closeAfterwards(w, r)
 		return nil, &fault{status: http.StatusBadRequest, code: mcp.PARSE_ERROR, msg: "the body did not arrive whole"}
 	}
+	_ = rc.SetReadDeadline(time.Time{}) // only now: the rest of another body would be waited for without end
 	return buf.Bytes(), nil
+}
+
+// closeAfterwards ends the connection with the answer, or net/http would read
+// the rest of the body to save it. On HTTP/2 the connection is shared with other
+// requests, and the rest is refused without it.
+func closeAfterwards(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // post is one POST to the endpoint.

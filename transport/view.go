@@ -49,6 +49,8 @@ func (v *view) Notify(ctx context.Context, n mcp.JSONRPCNotification) error {
 	select {
 	case <-v.over:
 		return errStreamEnded
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	default:
 		return v.send(ctx, n)
 	}

@@ -57,11 +57,18 @@ func plain(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text)) // a client that is gone has no use for the error
 }
 
-// withDeadline gives every answer a deadline, also on a connection whose last
-// answer left one behind.
+// plainReadTimeout bounds the wait for a body, also for one that nobody asked
+// for: net/http reads it before it answers.
+const plainReadTimeout = 30 * time.Second
+
+// withDeadline gives every body and every answer a deadline, also on a
+// connection whose last answer left one behind.
 func withDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(plainWriteTimeout)) // unsupported only by test recorders
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(plainReadTimeout)) // as above
+		}
 		next.ServeHTTP(w, r)
 	})
 }

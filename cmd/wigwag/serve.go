@@ -156,6 +156,7 @@ func newHTTPServer(s settings, logger *slog.Logger) (*http.Server, error) {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second}, // streams' deadlines do not end a stuck connection
 	}
 	idle := &newConns{}
 	server.ConnState = idle.note
