@@ -23,6 +23,9 @@ import (
 // deskTimeout bounds what a command asks of the desk.
 const deskTimeout = 30 * time.Second
 
+// maxSocketPath is what every system allows.
+const maxSocketPath = 100
+
 // desk is where the commands of the operator arrive: HTTP on DATA/admin.sock,
 // which only the owner of the data folder can open.
 type desk struct {
@@ -33,6 +36,9 @@ type desk struct {
 // serveDesk serves the desk until stop is called.
 func serveDesk(dir string, k *kept, logger *slog.Logger) (stop func(), err error) {
 	path := filepath.Join(dir, "admin.sock")
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("%s is longer than the %d bytes that a socket's address may have: use a shorter --data", path, maxSocketPath)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err // left behind by a process that was killed; the folder's lock is ours
 	}

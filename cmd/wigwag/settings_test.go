@@ -78,6 +78,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"argument", []string{"now"}, nil, "unknown command"},
 		{"sync", []string{"--sync=never"}, nil, `"always" and "interval"`},
 		{"memory and data", []string{"--memory", "--data=x"}, nil, "exclude each other"},
+		{"long folder", []string{"--data", dir + "/" + strings.Repeat("x", 100)}, nil, "use a shorter --data"},
 		{"no home", nil, []string{"HOME="}, "--memory to keep nothing"},
 		{"folder below a file", []string{"--data", short + "/x"}, nil, short},
 	}
