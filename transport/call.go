@@ -27,8 +27,9 @@ type call struct {
 
 	ctx    context.Context //nolint:containedctx // mcp-go's NotificationChannel has no parameter for it
 	cancel context.CancelCauseFunc
-	code   int    // of the JSON-RPC error it was answered with; 0: none. Valid once the answer is on the stream
-	onEnd  func() // gives back what the call holds
+	code   int           // of the JSON-RPC error it was answered with; 0: none. Valid once the answer is on the stream
+	onEnd  func()        // gives back what the call holds
+	ended  chan struct{} // closed when it has
 }
 
 // newCall counts and enters a call; [call.run] must follow, or [call.drop].
@@ -55,7 +56,7 @@ func (s *Server) newCall(ctx context.Context, msg message, sess *session, p *pee
 // as the client cancelling its request"); on 2026-07-28, where it does, the
 // serving goroutine cancels.
 func (s *Server) openCall(ctx context.Context, msg message, sess *session, p *peer, st *stream) (*call, error) {
-	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st, onEnd: func() {}}
+	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st, onEnd: func() {}, ended: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if !s.calls.begin(c) {
 		c.cancel(nil)
@@ -119,6 +120,7 @@ func (c *call) release() {
 	}
 	c.onEnd()
 	c.cancel(nil)
+	close(c.ended)
 }
 
 // run answers the request. Its ID and its place are free before the client can

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -117,11 +118,30 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 		return &fault{status: http.StatusBadRequest, code: mcp.METHOD_NOT_FOUND, id: m.id, msg: "subscriptions/listen is of 2026-07-28, on /mcp"}
 	default:
 		c, err := s.newCall(r.Context(), m, sess, sess.peer, sess.out)
-		if err != nil {
+		switch f, ok := errors.AsType[*fault](err); {
+		case err == nil:
+			s.start(c)
+		case ok && f.status == http.StatusTooManyRequests:
+			return s.refuseOnStream(w, r, sess, f)
+		default:
 			return err
 		}
-		s.start(c)
 	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// refuseOnStream answers a request that is one too many where its answer
+// belongs. Clients of the older transport give up the whole session when a POST
+// is not answered with 202.
+func (s *Server) refuseOnStream(w http.ResponseWriter, r *http.Request, sess *session, f *fault) error {
+	ctx, cancel := context.WithTimeout(r.Context(), s.limits.WriteTimeout)
+	defer cancel()
+	reply := f.rpcError()
+	if sess.out.awaitRoom(ctx, len(reply)) != nil {
+		return f // a client that does not read
+	}
+	sess.out.appendResponse(reply)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }

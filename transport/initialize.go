@@ -70,6 +70,6 @@ func (s *Server) notified(ctx context.Context, sess *session, m message) {
 		RequestID json.RawMessage `json:"requestId"`
 	}
 	if json.Unmarshal(m.params, &p) == nil {
-		sess.cancel(p.RequestID)
+		sess.cancel(ctx, p.RequestID)
 	}
 }

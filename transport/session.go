@@ -125,13 +125,26 @@ func (sess *session) shelve(st *stream) {
 	}
 }
 
-// cancel ends one of the session's own calls; an unknown ID is ignored.
-func (sess *session) cancel(id json.RawMessage) {
+// cancelWithin bounds the wait for a call that was cancelled.
+const cancelWithin = time.Second
+
+// cancel ends one of the session's own calls; an unknown ID is ignored. It
+// waits for the call to end, but not for long: a client that has cancelled finds
+// the place free, which it may need for its next call.
+func (sess *session) cancel(ctx context.Context, id json.RawMessage) {
 	sess.mu.Lock()
 	c := sess.calls[string(id)]
 	sess.mu.Unlock()
-	if c != nil {
-		c.cancel(errCancelled)
+	if c == nil {
+		return
+	}
+	c.cancel(errCancelled)
+	timeout := time.NewTimer(cancelWithin)
+	defer timeout.Stop()
+	select {
+	case <-c.ended:
+	case <-timeout.C:
+	case <-ctx.Done():
 	}
 }
 
