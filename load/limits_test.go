@@ -147,11 +147,7 @@ func TestListeningStreamsOfAUserAreLimited(t *testing.T) {
 				first, second := one.opened(t, hc, p, alice), another.opened(t, hc, p, alice)
 				for _, third := range listeners() {
 					got, id := third(t, hc, p, alice)
-					status := http.StatusTooManyRequests
-					if d.revision == oldest { // its clients would give up the session
-						status = http.StatusAccepted
-					}
-					refused(t, got, status, id)
+					refused(t, got, http.StatusTooManyRequests, id)
 				}
 				got, _ := one(t, hc, p, bob)
 				if got.status != http.StatusOK {
