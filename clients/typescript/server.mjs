@@ -11,7 +11,7 @@ const password = 'not-a-secret-in-tests';
 // Starts wigwag serve with more args on a free port and signs in. stop() tells
 // it to stop and fails unless it exits with 0.
 export async function startServer(...args) {
-    const child = spawn(binary, ['serve', '--addr', '127.0.0.1:0', '--auth=token', ...args], {
+    const child = spawn(binary, ['serve', '--memory', '--addr', '127.0.0.1:0', '--auth=token', ...args], {
         env: { ...process.env, WIGWAG_ADMIN_PASSWORD: password },
         stdio: ['ignore', 'ignore', 'pipe']
     });
