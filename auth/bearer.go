@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -24,31 +25,57 @@ type Verifier interface {
 	Verify(ctx context.Context, token string) (Identity, error)
 }
 
+// BearerOptions are what [Bearer] is made of.
+type BearerOptions struct {
+	Verifier Verifier     // required
+	Logger   *slog.Logger // required
+	// Resource returns the URL of the resource that a request asks for, by
+	// which the client knows it (RFC 9728). Tokens for another one are refused,
+	// and challenges say where its metadata is. Nil: there is no OAuth.
+	Resource func(*http.Request) string
+	// RemoteAddr returns the address a request comes from, for the audit. The
+	// default is the connection's.
+	RemoteAddr func(*http.Request) netip.Addr
+}
+
 // Bearer lets requests pass that carry a good token in the Authorization
 // header, and puts its [Identity] into their context. All others get 401 with
 // a challenge (RFC 6750), whatever their method and before anything else of
 // them is looked at. Cookies and query strings are not read.
-func Bearer(verifier Verifier, logger *slog.Logger) func(http.Handler) http.Handler {
-	refused := newRefusals(logger)
+func Bearer(o BearerOptions) func(http.Handler) http.Handler {
+	refused := newRefusals(o.Logger)
+	resource, remote := o.Resource, o.RemoteAddr
+	if resource == nil {
+		resource = func(*http.Request) string { return "" }
+	}
+	if remote == nil {
+		remote = connectionAddr
+	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			id, err := authenticate(r, verifier)
+			challenge := Challenge{Scopes: ScopesEveryday, Resource: resource(r)}
+			id, err := authenticate(r, o.Verifier)
+			if err == nil && id.Resource != "" && id.Resource != challenge.Resource {
+				err = TokenError("the token is for another audience")
+			}
 			if err == nil {
+				r = r.WithContext(WithRemote(r.Context(), remote(r)))
 				next.ServeHTTP(w, identified(r, id))
 				return
 			}
 			bad, isBad := errors.AsType[TokenError](err)
 			switch {
 			case errors.Is(err, errNoToken):
-				logger.DebugContext(r.Context(), "request without a token", "remote", r.RemoteAddr, "path", clip(r.URL.Path))
-				w.Header().Set("WWW-Authenticate", "Bearer")
+				o.Logger.DebugContext(r.Context(), "request without a token", "remote", r.RemoteAddr, "path", clip(r.URL.Path))
+				w.Header().Set("WWW-Authenticate", challenge.String())
 				WriteProblem(w, http.StatusUnauthorized, "A token is needed. "+howToLogIn)
 			case isBad:
 				refused.log(r, string(bad))
-				w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", error_description="`+string(bad)+`"`)
+				challenge.Error, challenge.Description = "invalid_token", string(bad)
+				w.Header().Set("WWW-Authenticate", challenge.String())
 				WriteProblem(w, http.StatusUnauthorized, "Refused: "+string(bad)+". "+howToLogIn)
 			default:
-				logger.ErrorContext(r.Context(), "token could not be verified", "err", err)
+				o.Logger.ErrorContext(r.Context(), "token could not be verified", "err", err)
 				w.Header().Set("Retry-After", "5")
 				WriteProblem(w, http.StatusServiceUnavailable, "The token could not be checked. Try again.")
 			}

@@ -35,9 +35,10 @@ type loginRequest struct {
 }
 
 type loginResponse struct {
-	Token     string `json:"token"`
-	TokenType string `json:"token_type"`
-	ExpiresIn int64  `json:"expires_in"` // seconds
+	Token        string `json:"token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token"`
 }
 
 // problem is an error that [WriteProblem] answers with.
@@ -50,7 +51,7 @@ func (p *problem) Error() string { return p.detail }
 
 // Login returns the handler of POST /api/login: it takes
 // {"username": …, "password": …} and answers
-// {"token": …, "token_type": "Bearer", "expires_in": …}. The body must be
+// {"token": …, "token_type": "Bearer", "expires_in": …, "refresh_token": …}. The body must be
 // declared as JSON, which a form on another site cannot do.
 func Login(o LoginOptions) http.Handler {
 	if o.RemoteAddr == nil {
@@ -68,36 +69,28 @@ func Login(o LoginOptions) http.Handler {
 			WriteProblem(w, bad.status, bad.detail)
 			return
 		}
-		var token string
-		var id Identity
-		user, err := o.Users.Authenticate(r.Context(), o.RemoteAddr(r), username, password)
+		var issued Issued
+		from := o.RemoteAddr(r)
+		user, err := o.Users.Authenticate(r.Context(), from, username, password)
 		if err == nil {
-			token, id, err = o.Tokens.Issue(user, "")
+			issued, err = o.Tokens.Login(WithRemote(r.Context(), from), user)
 		}
 		if err != nil {
-			refuseLogin(w, r, err, refused, userAttr(o.Users, username))
+			refuseLogin(w, r, err, refused, slog.String("user", o.Users.known(username)))
 			return
 		}
-		o.Logger.InfoContext(r.Context(), "logged in", "user", username, "remote", r.RemoteAddr, "token_id", id.ID)
+		o.Logger.InfoContext(r.Context(), "logged in", "user", username, "remote", r.RemoteAddr, "token_id", issued.Identity.ID)
 		w.Header().Set("Content-Type", "application/json")
 		writeJSON(w, http.StatusOK, loginResponse{
-			Token:     token,
-			TokenType: "Bearer",
-			ExpiresIn: int64(tokenLifetime / time.Second),
+			Token:        issued.Access,
+			TokenType:    "Bearer",
+			ExpiresIn:    int64(tokenLifetime / time.Second),
+			RefreshToken: issued.Refresh,
 		})
 	})
 }
 
-// userAttr names a user in the log. A name that is nobody's is left out:
-// people type their password into the wrong field.
-func userAttr(users *Users, name string) slog.Attr {
-	if !users.taken(name) {
-		name = "(unknown)"
-	}
-	return slog.String("user", name)
-}
-
-// refuseLogin answers, and logs, an error of Authenticate or Issue.
+// refuseLogin answers, and logs, an error of Authenticate or Login.
 func refuseLogin(w http.ResponseWriter, r *http.Request, err error, refused *refusals, user slog.Attr) {
 	throttled, isThrottled := errors.AsType[*ThrottledError](err)
 	switch {

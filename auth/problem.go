@@ -70,8 +70,9 @@ func (f *refusals) log(r *http.Request, reason string, attrs ...slog.Attr) {
 }
 
 // clip bounds what a client can write into a log line or an answer.
-func clip(s string) string {
-	const most = 100
+func clip(s string) string { return clipTo(s, 100) }
+
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,12 +14,31 @@ type record struct {
 	Version      int       `json:"version"`
 	Created      time.Time `json:"created"`
 	PasswordHash string    `json:"password_hash,omitempty"` // without one no password is right
+	Role         Role      `json:"role,omitempty"`          // without one: member
 	Disabled     bool      `json:"disabled,omitempty"`
-	Generation   string    `json:"generation"` // random, new whenever all tokens end
+	Generation   string    `json:"generation"`         // random, new whenever all tokens end
+	Ended        time.Time `json:"ended,omitzero"`     // when that was last
+	Link         *link     `json:"link,omitempty"`     // to sign in with, once
+	External     *external `json:"external,omitempty"` // for whom an outside issuer vouches
 }
 
 func (r record) user(name string) User {
-	return User{Name: name, Disabled: r.Disabled, Created: r.Created, generation: r.Generation}
+	return User{
+		Name: name, Role: r.role(), Disabled: r.Disabled, HasPassword: r.PasswordHash != "", Created: r.Created,
+		generation: r.Generation,
+	}
+}
+
+func (r record) role() Role {
+	if r.Role == "" {
+		return RoleMember
+	}
+	return r.Role
+}
+
+// endTokens makes all tokens of the user's worthless, and the link to sign in.
+func (r *record) endTokens() {
+	r.Generation, r.Ended, r.Link = rand.Text(), now(), nil
 }
 
 // get returns a user's record, and revision 0 when there is none.

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Store keeps a small value per key: users by their name in one, signing keys
-// in another. A revision is positive and grows with every write.
+// Store keeps a small value per key: users by their name in one, credentials
+// by their ID in another, signing keys in a third. A revision is positive and
+// grows with every write.
 type Store interface {
 	// Get returns what is stored, and revision 0 when there is nothing. It
 	// answers from memory and does not wait. The caller does not change value.
@@ -18,6 +19,9 @@ type Store interface {
 	// there is nothing yet), and reports whether it did. When it returns, Get
 	// sees it. It fails when ctx has ended.
 	Put(ctx context.Context, key string, value []byte, revision uint64) (bool, error)
+	// Delete removes a key if its revision is still the given one, and reports
+	// whether it did. When it returns, Get sees it. It fails when ctx has ended.
+	Delete(ctx context.Context, key string, revision uint64) (bool, error)
 	// Watch calls fn with all there is before it returns, and then with every
 	// change that Get sees (a nil value is a deletion), by whichever node, one
 	// at a time, until stop is called. A slow fn may miss a change that a later
@@ -31,6 +35,9 @@ const formatVersion = 1
 
 // changeWait bounds how long a change is tried while others change the same.
 const changeWait = 10 * time.Second
+
+// now is the time as it is stored.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // decode reads a stored value. What a newer version wrote is not guessed at.
 func decode(value []byte, v any) error {

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -21,82 +23,183 @@ type TokenError string
 
 func (e TokenError) Error() string { return string(e) }
 
+const (
+	errRevoked = TokenError("the token has been revoked")
+	errInvalid = TokenError("the token is not valid")
+)
+
 // errUnknownKey is what most refused tokens come down to.
 var errUnknownKey = errors.New("unknown key ID")
 
-// Tokens issues and verifies access tokens: JWTs signed with ES256.
+// Tokens issues and verifies whatever users present instead of a password:
+// access tokens, which are JWTs signed with ES256, refresh tokens, personal
+// access tokens, cookies of web sessions, tickets. Behind each there is a
+// credential; with that it ends at once.
 type Tokens struct {
-	issuer string
-	keys   *Keys
-	users  *Users
-	parser *jwt.Parser
+	issuer      string
+	keys        *Keys
+	users       *Users
+	credentials *Credentials
+	external    []*Issuer
+	audit       Audit
+	logger      *slog.Logger
+	parser      *jwt.Parser
+}
+
+// TokensOptions are what [NewTokens] is made of.
+type TokensOptions struct {
+	Issuer      string       // this server's, a URL; required
+	Keys        *Keys        // required
+	Users       *Users       // required
+	Credentials *Credentials // required
+	External    []*Issuer    // others whose tokens are good here
+	Audit       Audit        // nil: nothing is recorded
+	Logger      *slog.Logger // required
 }
 
 // claims of an access token (RFC 9068, section 2.2).
 type claims struct {
 	jwt.RegisteredClaims
-	ClientID   string `json:"client_id,omitempty"`
-	Generation string `json:"gen"` // the one the user had
+	ClientID string `json:"client_id,omitempty"`
+	Scope    string `json:"scope"`
+	Session  string `json:"sid"` // ID of the credential
 }
 
-// NewTokens returns tokens of the given issuer, a URL, for users. They are
-// signed with the newest key and verified with any.
-func NewTokens(issuer string, keys *Keys, users *Users) (*Tokens, error) {
-	if issuer == "" {
+// NewTokens returns the tokens of an issuer.
+func NewTokens(o TokensOptions) (*Tokens, error) {
+	if o.Issuer == "" {
 		return nil, errors.New("tokens need an issuer")
 	}
+	for _, e := range o.External {
+		if e.url == o.Issuer {
+			return nil, fmt.Errorf("issuer %s is this server", e.url)
+		}
+	}
 	return &Tokens{
-		issuer: issuer,
-		keys:   keys,
-		users:  users,
+		issuer: o.Issuer, keys: o.Keys, users: o.Users, credentials: o.Credentials,
+		external: o.External, audit: auditOrNone(o.Audit), logger: o.Logger,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
-			jwt.WithIssuer(issuer),
-			jwt.WithAudience(audience),
+			jwt.WithIssuer(o.Issuer),
 			jwt.WithExpirationRequired(),
 			jwt.WithStrictDecoding(),
 		),
 	}, nil
 }
 
-// Issue returns a token for a user, as returned by [Users.Authenticate] or
-// [Users.Create], and the identity it proves. It is valid for one hour, unless
-// the user's tokens are revoked, also if they have been since. client is the
-// OAuth client it is given to, or empty.
-func (t *Tokens) Issue(user User, client string) (string, Identity, error) {
+// Issued is a pair of tokens.
+type Issued struct {
+	Access   string   // good for an hour
+	Refresh  string   // good once, for 30 days
+	Identity Identity // what the access token proves
+}
+
+// Login returns tokens for a user, as returned by [Users.Authenticate], that
+// are good at every address of the server and for all the role allows. They
+// end with the user's next change of password, also if that was just now.
+func (t *Tokens) Login(ctx context.Context, user User) (Issued, error) {
+	return t.begin(ctx, user, Credential{Kind: KindLogin, Scopes: ScopeAdmin})
+}
+
+// Authorization is what a user grants to an OAuth client.
+type Authorization struct {
+	Client     string // the client's ID; required
+	ClientName string // what it calls itself
+	Resource   string // what the tokens are for, and good for alone; required
+	Scopes     Scopes
+}
+
+// Authorize returns tokens for an OAuth client to act for a user. They are a
+// family: [Credentials.Revoke] ends all that come from them, by the
+// Identity.Credential they prove.
+func (t *Tokens) Authorize(ctx context.Context, user User, a Authorization) (Issued, error) {
+	if a.Client == "" || a.Resource == "" || a.Scopes == 0 {
+		return Issued{}, errors.New("an authorization needs a client, a resource and scopes")
+	}
+	return t.begin(ctx, user, Credential{
+		Kind: KindOAuth, Client: a.Client, ClientName: a.ClientName, Resource: a.Resource, Scopes: a.Scopes,
+	})
+}
+
+// begin makes a credential that can be refreshed.
+func (t *Tokens) begin(ctx context.Context, user User, c Credential) (Issued, error) {
+	handle, id := newSecret()
+	secret, hash := newSecret()
+	r := t.newCredential(user, c, refreshIdle)
+	r.Rotation = &rotation{Current: hash}
+	if err := t.credentials.add(ctx, id, r); err != nil {
+		return Issued{}, err
+	}
+	t.audit.Record(ctx, Event{Action: "token.create", Target: user.Name, Client: c.Client, Detail: string(c.Kind) + " " + id + ": " + c.Scopes.String()})
+	r.ID = id
+	return t.issue(ctx, r, handle+"."+secret, r.Scopes)
+}
+
+func (t *Tokens) newCredential(user User, c Credential, lifetime time.Duration) credential {
+	c.User, c.Created = user.Name, now()
+	c.Used, c.Expires = c.Created, c.Created.Add(lifetime)
+	return credential{Credential: c, Generation: user.generation, owner: record{Role: user.Role}}
+}
+
+// issue signs an access token.
+func (t *Tokens) issue(ctx context.Context, r credential, refresh string, scopes Scopes) (Issued, error) {
 	now := time.Now().Truncate(time.Second) // what a NumericDate keeps
-	id := Identity{
-		Issuer:     t.issuer,
-		Subject:    user.Name,
-		Client:     client,
-		ID:         rand.Text(),
-		Expires:    now.Add(tokenLifetime),
-		generation: user.generation,
+	id := t.identity(r)
+	id.ID, id.Scopes, id.Expires = rand.Text(), scopes, now.Add(tokenLifetime)
+	aud := audience
+	if id.Resource != "" {
+		aud = id.Resource
 	}
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    id.Issuer,
 			Subject:   id.Subject,
-			Audience:  jwt.ClaimStrings{audience},
+			Audience:  jwt.ClaimStrings{aud},
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(id.Expires),
 			ID:        id.ID,
 		},
-		ClientID:   client,
-		Generation: user.generation,
+		ClientID: id.Client,
+		Scope:    scopes.String(),
+		Session:  id.Credential,
 	})
-	token.Header["typ"] = tokenType
-	token.Header["kid"] = t.keys.newest
-	signed, err := token.SignedString(t.keys.byID[t.keys.newest])
-	if err != nil {
-		return "", Identity{}, fmt.Errorf("sign token: %w", err)
+	if err := t.keys.RotateWhenDue(ctx); err != nil { // the ones there are will do
+		t.logger.WarnContext(ctx, "signing keys could not be rotated", "err", err)
 	}
-	return signed, id, nil
+	key, err := t.keys.signing()
+	if err != nil {
+		return Issued{}, err
+	}
+	token.Header["typ"], token.Header["kid"] = tokenType, key.id
+	signed, err := token.SignedString(key.private)
+	if err != nil {
+		return Issued{}, fmt.Errorf("sign token: %w", err)
+	}
+	return Issued{Access: signed, Refresh: refresh, Identity: id}, nil
 }
 
-// Verify returns the identity a token proves, or a [TokenError]. Any other
-// error means that the user could not be looked up.
-func (t *Tokens) Verify(_ context.Context, token string) (Identity, error) {
+// identity is what a credential proves that was found alive.
+func (t *Tokens) identity(r credential) Identity {
+	return Identity{
+		Issuer: t.issuer, Subject: r.User, Client: r.Client, ClientName: r.ClientName,
+		Kind: r.Kind, Role: r.owner.role(), Scopes: r.Scopes, Resource: r.Resource,
+		Credential: r.ID, ID: r.ID, Expires: r.Expires,
+		generation: r.Generation,
+	}
+}
+
+// Verify returns the identity that an access token or a personal access token
+// proves, or a [TokenError]. Any other error means that it could not find out.
+// Where the identity has a Resource, the token is good for that alone.
+func (t *Tokens) Verify(ctx context.Context, token string) (Identity, error) {
+	if secret, ok := strings.CutPrefix(token, personalPrefix); ok {
+		return t.verifyPersonal(secret)
+	}
+	if len(t.external) > 0 {
+		if e := t.externalOf(token); e != nil {
+			return t.verifyExternal(ctx, e, token)
+		}
+	}
 	var c claims
 	if _, err := t.parser.ParseWithClaims(token, &c, t.keyFor); err != nil {
 		return Identity{}, refusal(err)
@@ -104,23 +207,23 @@ func (t *Tokens) Verify(_ context.Context, token string) (Identity, error) {
 	if c.Subject == "" {
 		return Identity{}, TokenError("the token names no user")
 	}
-	user, revision, err := t.users.get(c.Subject)
+	r, revision, err := t.credentials.alive(c.Session)
 	switch {
 	case err != nil:
 		return Identity{}, err
 	case revision == 0:
-		return Identity{}, TokenError("the user of the token does not exist any more")
-	case user.Disabled || user.Generation != c.Generation:
-		return Identity{}, TokenError("the token has been revoked")
+		return Identity{}, errRevoked
 	}
-	return Identity{
-		Issuer:     c.Issuer,
-		Subject:    c.Subject,
-		Client:     c.ClientID,
-		ID:         c.ID,
-		Expires:    c.ExpiresAt.Time,
-		generation: c.Generation,
-	}, nil
+	id := t.identity(r)
+	scopes, _ := ParseScopes(c.Scope)
+	switch {
+	case r.Kind != KindLogin && r.Kind != KindOAuth, c.Subject != id.Subject, c.ClientID != id.Client:
+		return Identity{}, errInvalid
+	case len(c.Audience) != 1 || id.Resource == "" && c.Audience[0] != audience || id.Resource != "" && c.Audience[0] != id.Resource:
+		return Identity{}, TokenError("the token is for another audience")
+	}
+	id.ID, id.Scopes, id.Expires = c.ID, scopes&id.Scopes, c.ExpiresAt.Time
+	return id, nil
 }
 
 // keyFor picks the key a token's header asks for. The algorithm has been
@@ -133,25 +236,52 @@ func (t *Tokens) keyFor(token *jwt.Token) (any, error) {
 		return nil, errors.New("critical extensions are not known here")
 	}
 	id, _ := token.Header["kid"].(string)
-	key, ok := t.keys.byID[id]
-	if !ok {
-		return nil, errUnknownKey
-	}
-	return &key.PublicKey, nil
+	return t.keys.verifying(id)
 }
 
 // refusal puts the parser's error, which may quote the token, into fixed words.
-func refusal(err error) TokenError {
+func refusal(err error) error {
 	switch {
+	case errors.Is(err, errKeysUnreadable):
+		return err
 	case errors.Is(err, errUnknownKey):
-		return "the token is signed with a key this server does not have"
+		return TokenError("the token is signed with a key this server does not have")
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
-		return "the token is of another issuer"
+		return TokenError("the token is of another issuer")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return "the token is for another audience"
+		return TokenError("the token is for another audience")
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return "the token has expired"
+		return TokenError("the token has expired")
 	default:
-		return "the token is not valid"
+		return errInvalid
 	}
+}
+
+// Revoked reports whether the token that proved id has been revoked since. What
+// is not from [Tokens] counts as revoked.
+func (t *Tokens) Revoked(id Identity) bool {
+	user, revision, err := t.users.get(id.Subject)
+	if err != nil || revision == 0 || user.Disabled || user.Generation != id.generation {
+		return true
+	}
+	if id.Credential == "" {
+		return id.Kind != KindExternal
+	}
+	_, revision, err = t.credentials.get(id.Credential)
+	return err != nil || revision == 0
+}
+
+// User returns the user an identity is of, for new tokens, or a [TokenError]
+// if it has been revoked since.
+func (t *Tokens) User(id Identity) (User, error) {
+	user, revision, err := t.users.get(id.Subject)
+	if err != nil {
+		return User{}, err
+	}
+	if revision == 0 || t.Revoked(id) {
+		return User{}, errRevoked
+	}
+	got := user.user(id.Subject)
+	got.generation = id.generation
+	return got, nil
 }

@@ -36,6 +36,9 @@ func wholeSeconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }
 
+// maxUsers bounds the users, disabled ones included.
+const maxUsers = 10_000
+
 // Users are the people who can log in. Its methods are safe for concurrent
 // use.
 //
@@ -43,6 +46,7 @@ func wholeSeconds(d time.Duration) int64 {
 // the user has written stays, and so does the name.
 type Users struct {
 	store    Store
+	audit    Audit
 	hasher   *hasher
 	throttle *throttle
 	dummy    string // hash of a password nobody knows, checked for unknown names
@@ -50,25 +54,28 @@ type Users struct {
 
 // User is a user as stored at one time.
 type User struct {
-	Name     string
-	Disabled bool
-	Created  time.Time
+	Name        string
+	Role        Role
+	Disabled    bool
+	HasPassword bool // without one, only a link or an outside issuer lets the user in
+	Created     time.Time
 
 	generation string // of the user's tokens: those of another one are refused
 }
 
 // NewUsers returns the users kept in store. It fails when one of them cannot
-// be read. Throttling is per Users: make one.
-func NewUsers(store Store) (*Users, error) {
-	return newUsers(store, newHasher())
+// be read. Throttling is per Users: make one. With a nil audit nothing is
+// recorded.
+func NewUsers(store Store, audit Audit) (*Users, error) {
+	return newUsers(store, audit, newHasher())
 }
 
-func newUsers(store Store, h *hasher) (*Users, error) {
+func newUsers(store Store, audit Audit, h *hasher) (*Users, error) {
 	dummy, err := h.hash(GeneratePassword())
 	if err != nil {
 		return nil, fmt.Errorf("hash a password: %w", err)
 	}
-	u := &Users{store: store, hasher: h, throttle: newThrottle(), dummy: dummy}
+	u := &Users{store: store, audit: auditOrNone(audit), hasher: h, throttle: newThrottle(), dummy: dummy}
 	if _, err := u.List(); err != nil {
 		return nil, err
 	}
@@ -109,26 +116,36 @@ func (u *Users) List() ([]User, error) {
 
 // Create adds a user. A name is 1 to 64 of a-z, 0-9, - and _, begins with a
 // letter or digit and is not [AnonymousName]; a password has 8 to 128
-// characters. It returns [ErrExists] when the name is taken, also by a user who
-// is disabled.
-func (u *Users) Create(ctx context.Context, name, password string) (User, error) {
-	if !validName(name) {
-		return User{}, errors.New("name: must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit")
-	}
-	if name == AnonymousName {
-		return User{}, fmt.Errorf("name: %q is reserved", AnonymousName)
-	}
-	if err := checkPassword(password); err != nil {
+// characters, or is empty: there is none yet, and the user signs in by
+// [Users.NewLink]. It returns [ErrExists] when the name is taken, also by a
+// user who is disabled. There are at most 10,000.
+func (u *Users) Create(ctx context.Context, name, password string, role Role) (User, error) {
+	if err := errors.Join(checkName(name), checkRole(role)); err != nil {
 		return User{}, err
+	}
+	if password != "" {
+		if err := checkPassword(password); err != nil {
+			return User{}, err
+		}
 	}
 	if u.taken(name) { // saves a hash; Put decides
 		return User{}, ErrExists
 	}
-	hash, err := u.hash(ctx, password)
-	if err != nil {
-		return User{}, fmt.Errorf("create user: %w", err)
+	r := record{Created: now(), Role: role, Generation: rand.Text()}
+	if password != "" {
+		var err error
+		if r.PasswordHash, err = u.hash(ctx, password); err != nil {
+			return User{}, fmt.Errorf("create user: %w", err)
+		}
 	}
-	r := record{Created: time.Now().UTC().Truncate(time.Millisecond), PasswordHash: hash, Generation: rand.Text()}
+	return u.add(ctx, name, r)
+}
+
+// add stores a new user.
+func (u *Users) add(ctx context.Context, name string, r record) (User, error) {
+	if n := len(u.all()); n >= maxUsers {
+		return User{}, fmt.Errorf("create user: there are %d already", n)
+	}
 	created, err := u.put(ctx, name, r, 0)
 	if err != nil {
 		return User{}, fmt.Errorf("create user: %w", err)
@@ -136,11 +153,22 @@ func (u *Users) Create(ctx context.Context, name, password string) (User, error)
 	if !created {
 		return User{}, ErrExists
 	}
+	u.audit.Record(ctx, Event{Action: "user.create", Target: name, Detail: string(r.role())})
 	return r.user(name), nil
 }
 
-// SetPassword changes a user's password, and revokes all tokens the user has.
-// It returns [ErrUnknownUser] when there is no such user.
+// ChangePassword is [Users.SetPassword] for users themselves: they give their
+// old password, too, which is checked as [Users.Authenticate] does.
+func (u *Users) ChangePassword(ctx context.Context, from netip.Addr, name, old, password string) error {
+	if _, err := u.Authenticate(ctx, from, name, old); err != nil {
+		return err
+	}
+	return u.SetPassword(ctx, name, password)
+}
+
+// SetPassword changes a user's password, and revokes all the user has: tokens,
+// sessions, grants, and a link to sign in. It returns [ErrUnknownUser] when
+// there is no such user.
 func (u *Users) SetPassword(ctx context.Context, name, password string) error {
 	if err := checkPassword(password); err != nil {
 		return err
@@ -152,51 +180,60 @@ func (u *Users) SetPassword(ctx context.Context, name, password string) error {
 	if err != nil {
 		return fmt.Errorf("set password: %w", err)
 	}
-	return u.change(ctx, name, func(r *record) bool {
-		r.PasswordHash, r.Generation = hash, rand.Text()
+	return u.changeAndTell(ctx, name, Event{Action: "user.password"}, func(r *record) bool {
+		r.PasswordHash = hash
+		r.endTokens()
 		return true
 	})
 }
 
-// SetDisabled disables a user, which revokes all tokens the user has for good,
-// or enables one again. It returns [ErrUnknownUser] when there is no such user.
+// SetDisabled disables a user, which revokes all the user has for good, or
+// enables one again. It returns [ErrUnknownUser] when there is no such user.
 func (u *Users) SetDisabled(ctx context.Context, name string, disabled bool) error {
-	return u.change(ctx, name, func(r *record) bool {
+	action := "user.enable"
+	if disabled {
+		action = "user.disable"
+	}
+	return u.changeAndTell(ctx, name, Event{Action: action}, func(r *record) bool {
 		if r.Disabled == disabled {
 			return false
 		}
 		if r.Disabled = disabled; disabled {
-			r.Generation = rand.Text()
+			r.endTokens()
 		}
 		return true
 	})
 }
 
-// OnRevoked calls fn with the name of every user whose tokens are revoked from
-// now on, on whichever node: who is disabled or whose password changes. [Tokens]
-// refuse them by then. Calls come one at a time, until stop is called; fn must
-// not call stop.
-//
-// What is opened with a token just then may be missed by fn. So whoever opens
-// something that lasts makes it known to fn first, and then asks
-// [Users.Revoked].
-func (u *Users) OnRevoked(fn func(user string)) (stop func()) {
-	generations := map[string]string{}
-	return u.store.Watch(func(name string, value []byte, _ uint64) {
-		r, _ := decodeUser(name, value) // one that cannot be read has no token either
-		before, known := generations[name]
-		generations[name] = r.Generation
-		if known && r.Generation != before {
-			fn(name)
+// SetRole gives a user another role, which revokes all the user has: whoever
+// may do more, or less, signs in anew. It returns [ErrUnknownUser] when there
+// is no such user.
+func (u *Users) SetRole(ctx context.Context, name string, role Role) error {
+	if err := checkRole(role); err != nil {
+		return err
+	}
+	return u.changeAndTell(ctx, name, Event{Action: "user.role", Detail: string(role)}, func(r *record) bool {
+		if r.role() == role {
+			return false
 		}
+		r.Role = role
+		r.endTokens()
+		return true
 	})
 }
 
-// Revoked reports whether the token that proved id has been revoked since. What
-// is not from [Tokens] counts as revoked.
-func (u *Users) Revoked(id Identity) bool {
-	r, revision, err := u.get(id.Subject)
-	return err != nil || revision == 0 || r.Disabled || r.Generation != id.generation
+// changeAndTell is change, and the audit hears of it.
+func (u *Users) changeAndTell(ctx context.Context, name string, e Event, edit func(*record) bool) error {
+	changed := false
+	err := u.change(ctx, name, func(r *record) bool {
+		changed = edit(r)
+		return changed
+	})
+	if err == nil && changed {
+		e.Target = name
+		u.audit.Record(ctx, e)
+	}
+	return err
 }
 
 // Authenticate checks a password given by somebody at the address from. Every
@@ -224,7 +261,10 @@ func (u *Users) Authenticate(ctx context.Context, from netip.Addr, name, passwor
 	switch {
 	case err == nil:
 		u.throttle.succeeded(attempt)
-	case !errors.Is(err, ErrCredentials): // nothing was learned from it
+		u.audit.Record(WithRemote(ctx, from), Event{Action: "sign-in", Actor: name, Detail: "password"})
+	case errors.Is(err, ErrCredentials):
+		u.audit.Record(WithRemote(ctx, from), Event{Action: "sign-in", Actor: u.known(name), Outcome: "refused", Detail: err.Error()})
+	default: // nothing was learned from it
 		u.throttle.takeBack(attempt)
 	}
 	return user, err
@@ -273,6 +313,25 @@ func (u *Users) hash(ctx context.Context, password string) (string, error) {
 func (u *Users) taken(name string) bool {
 	_, revision := u.store.Get(name)
 	return revision != 0
+}
+
+// known returns a name for records. One that is nobody's is left out: people
+// type their password into the wrong field.
+func (u *Users) known(name string) string {
+	if !u.taken(name) {
+		return "(unknown)"
+	}
+	return name
+}
+
+func checkName(name string) error {
+	if !validName(name) {
+		return errors.New("name: must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit")
+	}
+	if name == AnonymousName {
+		return fmt.Errorf("name: %q is reserved", AnonymousName)
+	}
+	return nil
 }
 
 func validName(name string) bool {

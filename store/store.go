@@ -41,6 +41,7 @@ const (
 	Users       = "users"
 	Rooms       = "rooms"
 	Keys        = "keys"
+	Credentials = "credentials"
 	Idempotency = "idempotency" // what is in it ends after 24 hours
 )
 
@@ -103,6 +104,7 @@ func specs(o Options) []spec {
 		{name: Rooms, bucket: true, maxBytes: bucketBytes},
 		{name: Keys, bucket: true, maxBytes: bucketBytes},
 		{name: Idempotency, bucket: true, maxBytes: bucketBytes, maxAge: idempotencyAge},
+		{name: Credentials, bucket: true, maxBytes: bucketBytes},
 	}
 }
 
@@ -253,9 +255,9 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, state jetstrea
 }
 
 // decidesRights reports whether the stream says who may come in or who may see
-// what. With a part of it gone a disabled user would be back, or a private room
-// open: rather nothing is served.
-func (s *stream) decidesRights() bool { return s.name == Users || s.name == Rooms }
+// what. With a part of it gone a disabled user or a revoked token would be back,
+// or a private room open: rather nothing is served.
+func (s *stream) decidesRights() bool { return s.name == Users || s.name == Rooms || s.name == Credentials }
 
 const rightsUnknown = "who may come in and see what would not be as it was: put back a copy of the folder"
 
@@ -268,8 +270,8 @@ func (st *Store) Messages() *Log { return st.messages }
 // Lines is the log of log lines. When it is full the oldest go.
 func (st *Store) Lines() *Log { return st.lines }
 
-// Bucket returns a bucket by its name: [Users], [Rooms], [Keys] or
-// [Idempotency]. Another name is a mistake of the program: nil.
+// Bucket returns a bucket by its name: [Users], [Rooms], [Keys],
+// [Credentials] or [Idempotency]. Another name is a mistake of the program: nil.
 func (st *Store) Bucket(name string) *Bucket { return st.buckets[name] }
 
 // Ready is nil unless a write was not answered, or a part of the store has not

@@ -97,7 +97,7 @@ func serve(t *testing.T, log hub.Log, limits Limits, listener net.Listener, dial
 		return hub.Actor{Name: id.Subject}
 	}})
 	server := &http.Server{
-		Handler:           auth.Bearer(tokens{}, logger)(http.HandlerFunc(f.web.ServeEvents)),
+		Handler:           auth.Bearer(auth.BearerOptions{Verifier: tokens{}, Logger: logger})(http.HandlerFunc(f.web.ServeEvents)),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, 0),
 		Protocols:         new(http.Protocols),

@@ -31,6 +31,7 @@ type kept struct {
 	store *store.Store
 	users *auth.Users
 	keys  *auth.Keys
+	creds *auth.Credentials
 	hub   *hub.Hub
 }
 
@@ -49,12 +50,15 @@ func openKept(ctx context.Context, o store.Options, open bool) (*kept, error) {
 }
 
 func (k *kept) stand(ctx context.Context, open bool, logger *slog.Logger) (err error) {
-	if k.users, err = auth.NewUsers(k.store.Bucket(store.Users)); err != nil {
+	if k.users, err = auth.NewUsers(k.store.Bucket(store.Users), nil); err != nil {
 		return fmt.Errorf("users: %w", err)
 	}
 	if k.keys, err = auth.LoadKeys(ctx, k.store.Bucket(store.Keys)); err != nil {
-		return fmt.Errorf("signing keys: %w", err)
+		return err
 	}
+	k.creds = auth.NewCredentials(auth.CredentialsOptions{
+		Store: k.store.Bucket(store.Credentials), Users: k.users, Logger: logger,
+	})
 	var users hub.Users = k.users
 	if open {
 		users = everybody{}
@@ -71,6 +75,9 @@ func (k *kept) stand(ctx context.Context, open bool, logger *slog.Logger) (err e
 func (k *kept) close() error {
 	if k.hub != nil {
 		k.hub.Close()
+	}
+	if k.creds != nil {
+		k.creds.Close()
 	}
 	return k.store.Close()
 }

@@ -70,7 +70,7 @@ func (d *desk) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /users", answer(func(*http.Request, struct{}) (any, error) { return d.users.List() }))
 	mux.Handle("POST /users/{name}", answer(func(r *http.Request, in struct{ Password string }) (any, error) {
-		_, err := d.users.Create(r.Context(), r.PathValue("name"), in.Password)
+		_, err := d.users.Create(r.Context(), r.PathValue("name"), in.Password, auth.RoleMember)
 		return nil, err
 	}))
 	mux.Handle("PUT /users/{name}/password", answer(func(r *http.Request, in struct{ Password string }) (any, error) {

@@ -40,14 +40,16 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 		return in, nil
 	}
 
-	tokens, err := auth.NewTokens(urls[0], k.keys, k.users)
+	tokens, err := auth.NewTokens(auth.TokensOptions{
+		Issuer: urls[0], Keys: k.keys, Users: k.users, Credentials: k.creds, Logger: logger,
+	})
 	if err != nil {
 		return nil, err
 	}
-	in.identify = auth.Bearer(tokens, logger)
+	in.identify = auth.Bearer(auth.BearerOptions{Verifier: tokens, Logger: logger})
 	in.revoked = func(ctx context.Context) bool {
 		id, _ := auth.FromContext(ctx) // Bearer put it there
-		return k.users.Revoked(id)
+		return tokens.Revoked(id)
 	}
 	in.login = auth.Login(auth.LoginOptions{Users: k.users, Tokens: tokens, Logger: logger})
 	first, password, err := firstAdmin(ctx, env, k.users)
@@ -58,12 +60,12 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 		in.welcome = fmt.Sprintf("\nLog in for a token:\n\n  curl --json '{\"username\":\"%s\",\"password\":\"…\"}' %s/api/login\n\n", admin, urls[0])
 		return in, nil
 	}
-	token, _, err := tokens.Issue(first, "")
+	issued, err := tokens.Login(ctx, first)
 	if err != nil {
 		return nil, err
 	}
 	in.welcome = fmt.Sprintf("\nThe password of the user %q, shown only now:\n\n  %s\n\nSay something (the token is good for one hour; POST /api/login gives the next):\n\n  %s -H 'Authorization: Bearer %s' %s/mcp\n\n",
-		admin, password, firstCall, token, urls[0])
+		admin, password, firstCall, issued.Access, urls[0])
 	return in, nil
 }
 
@@ -81,7 +83,7 @@ func firstAdmin(ctx context.Context, env environment, users *auth.Users) (first 
 		madeUp = auth.GeneratePassword()
 		password = madeUp
 	}
-	if first, err = users.Create(ctx, admin, password); err != nil {
+	if first, err = users.Create(ctx, admin, password, auth.RoleAdmin); err != nil {
 		return auth.User{}, "", fmt.Errorf("WIGWAG_ADMIN_PASSWORD: %w", err)
 	}
 	return first, madeUp, nil

@@ -106,9 +106,9 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Logger: logger, Limits: in.limits,
 	})
 	mcp.Announce(h, t)
-	defer k.users.OnRevoked(func(user string) {
-		t.EndUser(user)
-		events.EndUser(user)
+	defer k.creds.OnRevoked(func(r auth.Revocation) {
+		t.EndUser(r.User)
+		events.EndUser(r.User)
 	})()
 
 	var ready atomic.Bool

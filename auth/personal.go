@@ -1,0 +1,75 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	personalPrefix = "pat_" // tells people, and scanners for leaked secrets, what it is
+	maxPersonal    = 366 * 24 * time.Hour
+	maxTokenName   = 64 // characters
+)
+
+// Personal says what a personal access token is to be.
+type Personal struct {
+	Name     string        // 1 to 64 printable characters, for its owner
+	Scopes   Scopes        // at least one
+	Lifetime time.Duration // at most 366 days
+}
+
+// NewPersonal makes a personal access token for a user. It is good at every
+// address of the server. The token is shown only here. It returns [ErrTooMany]
+// when the user has 100.
+func (t *Tokens) NewPersonal(ctx context.Context, user User, p Personal) (token string, c Credential, err error) {
+	switch {
+	case !printable(p.Name, maxTokenName):
+		return "", Credential{}, fmt.Errorf("name: must be 1 to %d printable characters", maxTokenName)
+	case p.Scopes == 0:
+		return "", Credential{}, fmt.Errorf("scopes: must be one or more of %s", ScopeAdmin)
+	case !user.Role.Scopes().Include(p.Scopes):
+		return "", Credential{}, fmt.Errorf("scopes: must be of %s", user.Role.Scopes())
+	case p.Lifetime <= 0 || p.Lifetime > maxPersonal:
+		return "", Credential{}, errors.New("lifetime: must be more than 0 and at most 366 days")
+	}
+	secret, id := newSecret()
+	r := t.newCredential(user, Credential{Kind: KindPersonal, Name: p.Name, Scopes: p.Scopes}, p.Lifetime)
+	if err := t.credentials.add(ctx, id, r); err != nil {
+		return "", Credential{}, err
+	}
+	t.audit.Record(ctx, Event{Action: "token.create", Target: user.Name, Detail: string(KindPersonal) + " " + id + ": " + p.Scopes.String()})
+	r.ID = id
+	return personalPrefix + secret, r.Credential, nil
+}
+
+func (t *Tokens) verifyPersonal(secret string) (Identity, error) {
+	if !isSecret(secret) {
+		return Identity{}, errInvalid
+	}
+	r, revision, err := t.credentials.alive(idOf(secret))
+	if err != nil {
+		return Identity{}, err
+	}
+	if revision == 0 || r.Kind != KindPersonal {
+		return Identity{}, TokenError("the token is not known: it has expired, has been revoked, or never was one")
+	}
+	t.credentials.index.use(r.Credential)
+	return t.identity(r), nil
+}
+
+// printable reports whether s is 1 to most printable characters.
+func printable(s string, most int) bool {
+	if s == "" || !utf8.ValidString(s) || utf8.RuneCountInString(s) > most {
+		return false
+	}
+	for _, c := range s {
+		if !unicode.IsPrint(c) {
+			return false
+		}
+	}
+	return true
+}
