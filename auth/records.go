@@ -1,10 +1,12 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -27,8 +29,43 @@ func (u *Users) get(name string) (record, uint64, error) {
 	if revision == 0 {
 		return record{}, 0, nil
 	}
+	if r, ok := u.read.get(name, value); ok {
+		return r, revision, nil
+	}
 	r, err := decodeUser(name, value)
+	if err == nil {
+		u.read.add(name, value, r)
+	}
 	return r, revision, err
+}
+
+// readRecords remembers what stored values say: every request asks for its
+// user's. It is asked with the value of the moment, so it cannot be out of
+// date. There are as many as there are users.
+type readRecords struct {
+	mu sync.RWMutex
+	by map[string]readRecord // guarded by mu
+}
+
+type readRecord struct {
+	value []byte
+	record
+}
+
+func (c *readRecords) get(name string, value []byte) (record, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	r, ok := c.by[name]
+	return r.record, ok && bytes.Equal(r.value, value)
+}
+
+func (c *readRecords) add(name string, value []byte, r record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = make(map[string]readRecord)
+	}
+	c.by[name] = readRecord{value, r}
 }
 
 func decodeUser(name string, value []byte) (record, error) {

@@ -21,6 +21,8 @@ type TokenError string
 
 func (e TokenError) Error() string { return string(e) }
 
+const errExpired TokenError = "the token has expired"
+
 // errUnknownKey is what most refused tokens come down to.
 var errUnknownKey = errors.New("unknown key ID")
 
@@ -30,6 +32,7 @@ type Tokens struct {
 	keys   *Keys
 	users  *Users
 	parser *jwt.Parser
+	good   verified
 }
 
 // claims of an access token (RFC 9068, section 2.2).
@@ -97,21 +100,39 @@ func (t *Tokens) Issue(user User, client string) (string, Identity, error) {
 // Verify returns the identity a token proves, or a [TokenError]. Any other
 // error means that the user could not be looked up.
 func (t *Tokens) Verify(_ context.Context, token string) (Identity, error) {
+	id, known := t.good.get(token)
+	switch {
+	case !known:
+		var err error
+		if id, err = t.parse(token); err != nil {
+			return Identity{}, err
+		}
+		t.good.add(token, id)
+	case !time.Now().Before(id.Expires):
+		t.good.forget(token)
+		return Identity{}, errExpired
+	}
+	user, revision, err := t.users.get(id.Subject)
+	switch {
+	case err != nil:
+		return Identity{}, err
+	case revision == 0:
+		return Identity{}, TokenError("the user of the token does not exist any more")
+	case user.Disabled || user.Generation != id.generation:
+		return Identity{}, TokenError("the token has been revoked")
+	}
+	return id, nil
+}
+
+// parse verifies all of a token but that its user is still the one it was
+// given to.
+func (t *Tokens) parse(token string) (Identity, error) {
 	var c claims
 	if _, err := t.parser.ParseWithClaims(token, &c, t.keyFor); err != nil {
 		return Identity{}, refusal(err)
 	}
 	if c.Subject == "" {
 		return Identity{}, TokenError("the token names no user")
-	}
-	user, revision, err := t.users.get(c.Subject)
-	switch {
-	case err != nil:
-		return Identity{}, err
-	case revision == 0:
-		return Identity{}, TokenError("the user of the token does not exist any more")
-	case user.Disabled || user.Generation != c.Generation:
-		return Identity{}, TokenError("the token has been revoked")
 	}
 	return Identity{
 		Issuer:     c.Issuer,
@@ -150,7 +171,7 @@ func refusal(err error) TokenError {
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return "the token is for another audience"
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return "the token has expired"
+		return errExpired
 	default:
 		return "the token is not valid"
 	}

@@ -46,6 +46,7 @@ type Users struct {
 	hasher   *hasher
 	throttle *throttle
 	dummy    string // hash of a password nobody knows, checked for unknown names
+	read     readRecords
 }
 
 // User is a user as stored at one time.
