@@ -3,11 +3,11 @@
 GOLANGCI_LINT := v2.15.0
 DEADCODE      := v0.52.0
 
-MODULES  := . clients/gosdk
+MODULES  := . bench clients/gosdk
 LINT     := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT)/golangci-lint
 FUZZTIME := 10s
 
-.PHONY: build test check lint floors tidy deadcode race conformance clients load fuzz tools
+.PHONY: build test check lint floors tidy deadcode race conformance clients load bench bench-quick fuzz tools
 
 build:
 	go build -o bin/ ./cmd/...
@@ -60,6 +60,10 @@ clients: build clients/typescript/node_modules/.package-lock.json
 load:
 	go test -count=1 -timeout 60m ./load -load.full
 	go test -count=1 -timeout 60m ./durability -durability.full
+
+# Against the peers, by CPU time: five minutes; one with bench-quick.
+bench bench-quick: build
+	cd bench && go run . $(if $(filter %-quick,$@),-quick)
 
 fuzz:
 	@for pkg in $$(go list ./...); do \

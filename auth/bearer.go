@@ -56,7 +56,7 @@ func Bearer(o BearerOptions) func(http.Handler) http.Handler {
 			challenge := Challenge{Scopes: ScopesEveryday, Resource: resource(r)}
 			id, err := authenticate(r, o.Verifier)
 			if err == nil && id.Resource != "" && id.Resource != challenge.Resource {
-				err = TokenError("the token is for another audience")
+				err = errAudience
 			}
 			if err == nil {
 				r = r.WithContext(WithRemote(r.Context(), remote(r)))

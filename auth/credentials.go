@@ -93,6 +93,7 @@ type Credentials struct {
 	users *Users
 	audit Audit
 	index *index
+	read  parsed[credential]
 	close func()
 }
 
@@ -107,7 +108,7 @@ type CredentialsOptions struct {
 // NewCredentials returns the credentials kept in a store.
 func NewCredentials(o CredentialsOptions) *Credentials {
 	c := &Credentials{store: o.Store, users: o.Users, audit: auditOrNone(o.Audit), index: newIndex()}
-	stopWatch := o.Store.Watch(c.index.apply)
+	stopWatch := o.Store.Watch(func(id string, value []byte, _ uint64) { c.apply(id, value) })
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -227,11 +228,14 @@ func (c *Credentials) get(id string) (credential, uint64, error) {
 	if revision == 0 {
 		return credential{}, 0, nil
 	}
-	var r credential
-	if err := decode(value, &r); err != nil {
-		return credential{}, 0, fmt.Errorf("credential %s: %w", id, err)
+	r, ok := c.read.get(id, value)
+	if !ok {
+		if err := decode(value, &r); err != nil {
+			return credential{}, 0, fmt.Errorf("credential %s: %w", id, err)
+		}
+		r.ID = id
+		c.read.add(id, value, r)
 	}
-	r.ID = id
 	c.index.lastUse(&r.Credential)
 	return r, revision, nil
 }

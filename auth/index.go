@@ -38,15 +38,16 @@ func newIndex() *index {
 }
 
 // apply follows a change of the store.
-func (x *index) apply(id string, value []byte, _ uint64) {
+func (c *Credentials) apply(id string, value []byte) {
 	var r credential
 	if value == nil || decode(value, &r) != nil { // one that cannot be read is good for nothing
-		x.drop(id)
+		c.index.drop(id)
+		c.read.forget(id)
 		return
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.setLocked(id, item{r.Kind, r.User, r.Used})
+	c.index.mu.Lock()
+	defer c.index.mu.Unlock()
+	c.index.setLocked(id, item{r.Kind, r.User, r.Used})
 }
 
 func (x *index) setLocked(id string, i item) {
@@ -204,11 +205,11 @@ func (c *Credentials) storeUses(ctx context.Context) error {
 	return nil
 }
 
-// sweep deletes what has ended, was revoked with its user, or cannot be read.
+// sweep deletes what has ended or was revoked with its user.
 func (c *Credentials) sweep(ctx context.Context) error {
 	for _, id := range c.index.of("") {
-		_, alive, err := c.alive(id)
 		_, revision := c.store.Get(id)
+		_, alive, err := c.alive(id)
 		if err != nil || alive != 0 || revision == 0 {
 			continue
 		}

@@ -47,7 +47,13 @@ func (u *Users) get(name string) (record, uint64, error) {
 	if revision == 0 {
 		return record{}, 0, nil
 	}
+	if r, ok := u.read.get(name, value); ok {
+		return r, revision, nil
+	}
 	r, err := decodeUser(name, value)
+	if err == nil {
+		u.read.add(name, value, r)
+	}
 	return r, revision, err
 }
 

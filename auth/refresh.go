@@ -69,7 +69,8 @@ func (t *Tokens) Refresh(ctx context.Context, token string, o Refresh) (Issued, 
 		case revision == 0 || r.Rotation == nil || r.Client != o.Client:
 			return Issued{}, ErrRefresh
 		}
-		next, used := r.Rotation.next(secret)
+		moved := *r.Rotation // what is remembered is shared
+		next, used := moved.next(secret)
 		if next == "" {
 			return Issued{}, t.reused(ctx, r)
 		}
@@ -82,7 +83,7 @@ func (t *Tokens) Refresh(ctx context.Context, token string, o Refresh) (Issued, 
 			o.Scopes = r.Scopes
 		}
 		if used {
-			r.Used = now()
+			r.Rotation, r.Used = &moved, now()
 			r.Expires = r.Used.Add(refreshIdle)
 			stored, err := t.credentials.put(ctx, r.ID, r, revision)
 			if err != nil {

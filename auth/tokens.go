@@ -24,8 +24,10 @@ type TokenError string
 func (e TokenError) Error() string { return string(e) }
 
 const (
-	errRevoked = TokenError("the token has been revoked")
-	errInvalid = TokenError("the token is not valid")
+	errExpired  = TokenError("the token has expired")
+	errRevoked  = TokenError("the token has been revoked")
+	errInvalid  = TokenError("the token is not valid")
+	errAudience = TokenError("the token is for another audience")
 )
 
 // errUnknownKey is what most refused tokens come down to.
@@ -44,6 +46,7 @@ type Tokens struct {
 	audit       Audit
 	logger      *slog.Logger
 	parser      *jwt.Parser
+	good        verified
 }
 
 // TokensOptions are what [NewTokens] is made of.
@@ -200,14 +203,19 @@ func (t *Tokens) Verify(ctx context.Context, token string) (Identity, error) {
 			return t.verifyExternal(ctx, e, token)
 		}
 	}
-	var c claims
-	if _, err := t.parser.ParseWithClaims(token, &c, t.keyFor); err != nil {
-		return Identity{}, refusal(err)
+	claimed, known := t.good.get(token)
+	switch {
+	case !known:
+		var err error
+		if claimed, err = t.parse(token); err != nil {
+			return Identity{}, err
+		}
+		t.good.add(token, claimed)
+	case !time.Now().Before(claimed.Expires):
+		t.good.forget(token)
+		return Identity{}, errExpired
 	}
-	if c.Subject == "" {
-		return Identity{}, TokenError("the token names no user")
-	}
-	r, revision, err := t.credentials.alive(c.Session)
+	r, revision, err := t.credentials.alive(claimed.Credential)
 	switch {
 	case err != nil:
 		return Identity{}, err
@@ -215,14 +223,34 @@ func (t *Tokens) Verify(ctx context.Context, token string) (Identity, error) {
 		return Identity{}, errRevoked
 	}
 	id := t.identity(r)
-	scopes, _ := ParseScopes(c.Scope)
 	switch {
-	case r.Kind != KindLogin && r.Kind != KindOAuth, c.Subject != id.Subject, c.ClientID != id.Client:
+	case r.Kind != KindLogin && r.Kind != KindOAuth, claimed.Subject != id.Subject, claimed.Client != id.Client:
 		return Identity{}, errInvalid
-	case len(c.Audience) != 1 || id.Resource == "" && c.Audience[0] != audience || id.Resource != "" && c.Audience[0] != id.Resource:
-		return Identity{}, TokenError("the token is for another audience")
+	case claimed.Resource != id.Resource:
+		return Identity{}, errAudience
 	}
-	id.ID, id.Scopes, id.Expires = c.ID, scopes&id.Scopes, c.ExpiresAt.Time
+	id.ID, id.Scopes, id.Expires = claimed.ID, claimed.Scopes&id.Scopes, claimed.Expires
+	return id, nil
+}
+
+// parse verifies all of an access token that cannot change: not that its
+// credential is there.
+func (t *Tokens) parse(token string) (Identity, error) {
+	var c claims
+	if _, err := t.parser.ParseWithClaims(token, &c, t.keyFor); err != nil {
+		return Identity{}, refusal(err)
+	}
+	if c.Subject == "" {
+		return Identity{}, TokenError("the token names no user")
+	}
+	if len(c.Audience) != 1 || c.Audience[0] == "" {
+		return Identity{}, errAudience
+	}
+	id := Identity{Subject: c.Subject, Client: c.ClientID, Credential: c.Session, ID: c.ID, Expires: c.ExpiresAt.Time}
+	id.Scopes, _ = ParseScopes(c.Scope)
+	if c.Audience[0] != audience {
+		id.Resource = c.Audience[0]
+	}
 	return id, nil
 }
 
@@ -249,9 +277,9 @@ func refusal(err error) error {
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
 		return TokenError("the token is of another issuer")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return TokenError("the token is for another audience")
+		return errAudience
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return TokenError("the token has expired")
+		return errExpired
 	default:
 		return errInvalid
 	}
@@ -269,19 +297,4 @@ func (t *Tokens) Revoked(id Identity) bool {
 	}
 	_, revision, err = t.credentials.get(id.Credential)
 	return err != nil || revision == 0
-}
-
-// User returns the user an identity is of, for new tokens, or a [TokenError]
-// if it has been revoked since.
-func (t *Tokens) User(id Identity) (User, error) {
-	user, revision, err := t.users.get(id.Subject)
-	if err != nil {
-		return User{}, err
-	}
-	if revision == 0 || t.Revoked(id) {
-		return User{}, errRevoked
-	}
-	got := user.user(id.Subject)
-	got.generation = id.generation
-	return got, nil
 }

@@ -50,6 +50,7 @@ type Users struct {
 	hasher   *hasher
 	throttle *throttle
 	dummy    string // hash of a password nobody knows, checked for unknown names
+	read     parsed[record]
 }
 
 // User is a user as stored at one time.

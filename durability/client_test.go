@@ -50,7 +50,7 @@ func login(ctx context.Context, url, user, password string) (*client, error) {
 // as is login for who has to get in.
 func (s *server) as(user, password string) *client {
 	s.t.Helper()
-	c, err := login(s.t.Context(), s.url, user, password)
+	c, err := login(s.t.Context(), s.URL, user, password)
 	if err != nil {
 		s.t.Fatalf("logging in as %s: %v", user, err)
 	}

@@ -36,8 +36,8 @@ func TestFolder(t *testing.T) {
 			if listens {
 				t.Fatal("it listens")
 			}
-			if said := s.logs(); s.code <= 0 || !strings.Contains(said, "data folder "+test.dir) || !strings.Contains(said, test.want) {
-				t.Errorf("it ended with %d; it should speak of the folder and say %q:\n%s", s.code, test.want, said)
+			if said := s.Logs(); s.Code <= 0 || !strings.Contains(said, "data folder "+test.dir) || !strings.Contains(said, test.want) {
+				t.Errorf("it ended with %d; it should speak of the folder and say %q:\n%s", s.Code, test.want, said)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestSettings(t *testing.T) {
 		if epoch, _ := place(t, second); epoch != before {
 			t.Errorf("after a clean end the epoch is %s, and was %s", epoch, before)
 		}
-		s.kill()
+		s.Kill()
 		s = start(t, "--data", dir, "--sync=interval")
 		user := s.as("admin", password)
 		if m := user.history(t, "general"); len(m) != 2 {
@@ -183,7 +183,7 @@ func TestOperator(t *testing.T) {
 	run("second password of bob", "user", "passwd", "bob", "--password-stdin")
 	heard.expectEnd(t)
 	bob.expectRefused(t)
-	if _, err := login(t.Context(), s.url, "bob", "first password of bob"); !isUnauthorized(err) {
+	if _, err := login(t.Context(), s.URL, "bob", "first password of bob"); !isUnauthorized(err) {
 		t.Errorf("logging in with the old password: %v", err)
 	}
 	bob = s.as("bob", "second password of bob")
@@ -193,7 +193,7 @@ func TestOperator(t *testing.T) {
 	run("", "user", "disable", "bob")
 	heard.expectEnd(t)
 	bob.expectRefused(t)
-	if _, err := login(t.Context(), s.url, "bob", "second password of bob"); !isUnauthorized(err) {
+	if _, err := login(t.Context(), s.URL, "bob", "second password of bob"); !isUnauthorized(err) {
 		t.Errorf("a disabled user logging in: %v", err)
 	}
 	if active := users(); len(active) != 2 || !active["admin"] || active["bob"] {
@@ -229,7 +229,7 @@ func TestOperator(t *testing.T) {
 	}
 
 	// Killed, the server leaves a socket behind that nobody answers.
-	s.kill()
+	s.Kill()
 	if active := users(); len(active) != 4 {
 		t.Errorf("after kill -9, users: %v", active)
 	}

@@ -44,7 +44,7 @@ func TestKill(t *testing.T) {
 		k.reached(ctx, at)
 		timer := time.NewTimer(time.Duration(r.IntN(20_000)) * time.Microsecond)
 		<-timer.C // somewhere within what the writers are doing
-		k.server.kill()
+		k.server.Kill()
 		k.restart()
 	}
 	k.reached(ctx, writers*each)

@@ -26,13 +26,13 @@ func TestListeners(t *testing.T) {
 	}
 	most := strconv.Itoa(n + 10)
 	s := start(t, "--data", t.TempDir(), "--max-streams", most, "--max-streams-per-user", most)
-	fresh, err := s.memory()
+	fresh, err := s.Memory()
 	if err != nil {
 		t.Fatal(err)
 	}
 	user := s.as("admin", password)
 	user.send(t, "general", "before anybody listens")
-	alone, _ := s.memory() // with what logging in took, most of which is garbage
+	alone, _ := s.Memory() // with what logging in took, most of which is garbage
 
 	listeners := make([]*listener, n)
 	connecting := make(chan struct{}, 32) // bounds the backlog of the server's socket
@@ -48,7 +48,7 @@ func TestListeners(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	with, _ := s.memory()
+	with, _ := s.Memory()
 
 	for _, l := range listeners {
 		group.Go(l.listen)
@@ -67,7 +67,7 @@ func TestListeners(t *testing.T) {
 	}
 	ids = append(ids, user.send(t, "general", theEnd))
 	group.Wait()
-	after, _ := s.memory()
+	after, _ := s.Memory()
 
 	wrong, parts := 0, 0
 	for i, l := range listeners {

@@ -54,14 +54,14 @@ func TestPowerLoss(t *testing.T) {
 func (s *server) expectLoss(t *testing.T, name string) {
 	t.Helper()
 	log := filepath.Base(filepath.Dir(filepath.Dir(name))) // of LOG/msgs/1.blk
-	for line := range strings.Lines(s.logs()) {
+	for line := range strings.Lines(s.Logs()) {
 		logged := strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, fmt.Sprintf(`"log":%q`, log))
 		if refused := strings.HasPrefix(line, "wigwag: ") && strings.Contains(line, " of "+log+" "); logged || refused {
 			t.Log(strings.TrimSpace(line))
 			return
 		}
 	}
-	t.Errorf("nothing is said of what %s lacks:\n%s", log, s.logs())
+	t.Errorf("nothing is said of what %s lacks:\n%s", log, s.Logs())
 }
 
 func isLog(name string) bool {
@@ -120,9 +120,9 @@ func record(t *testing.T) *original {
 		}
 	})
 	pause(ctx)
-	s.signal(syscall.SIGSTOP)
+	s.Signal(syscall.SIGSTOP)
 	copyFolder(t, dir, o.image)
-	s.signal(syscall.SIGCONT)
+	s.Signal(syscall.SIGCONT)
 	cancel()
 	group.Wait()
 	o.all = user.history(t, "general")
@@ -132,7 +132,7 @@ func record(t *testing.T) *original {
 			t.Fatalf("message %d is %v, and was acknowledged as %s", i, o.all[i], id)
 		}
 	}
-	s.kill()
+	s.Kill()
 	return o
 }
 
@@ -141,14 +141,14 @@ func (o *original) try(t *testing.T, dir string, whole bool) *server {
 	t.Helper()
 	s, listens := launch(t, "--data", dir)
 	if !listens {
-		said := s.logs()
+		said := s.Logs()
 		t.Logf("refused: %s", strings.TrimSpace(said))
-		if s.code <= 0 || whole || !strings.Contains(said, "data folder "+dir) || !strings.Contains(said, "damaged") {
-			t.Errorf("it ended with %d:\n%s", s.code, said)
+		if s.Code <= 0 || whole || !strings.Contains(said, "data folder "+dir) || !strings.Contains(said, "damaged") {
+			t.Errorf("it ended with %d:\n%s", s.Code, said)
 		}
 		return s
 	}
-	user, err := login(t.Context(), s.url, "admin", password)
+	user, err := login(t.Context(), s.URL, "admin", password)
 	if err != nil {
 		t.Fatalf("the admin cannot log in: %v", err)
 	}
@@ -175,8 +175,8 @@ func (o *original) try(t *testing.T, dir string, whole bool) *server {
 		if epoch == before {
 			t.Errorf("%d of %d acknowledged messages are there, but the epoch is the same", kept, o.known)
 		}
-		if !strings.Contains(s.logs(), `"level":"ERROR"`) && !strings.Contains(s.logs(), `"level":"WARN"`) {
-			t.Errorf("%d of %d acknowledged messages are there, and the log does not speak of it:\n%s", kept, o.known, s.logs())
+		if !strings.Contains(s.Logs(), `"level":"ERROR"`) && !strings.Contains(s.Logs(), `"level":"WARN"`) {
+			t.Errorf("%d of %d acknowledged messages are there, and the log does not speak of it:\n%s", kept, o.known, s.Logs())
 		}
 	}
 	if epoch != before {

@@ -3,20 +3,13 @@
 package durability_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +22,7 @@ var (
 )
 
 const (
-	password = "not-a-secret-in-tests"
+	password = servertest.Password
 	// patience bounds every wait. It only has to be longer than the slowest
 	// machine takes.
 	patience = 2 * time.Minute
@@ -49,14 +42,6 @@ func random(t *testing.T) *rand.Rand {
 	}
 	t.Logf("-durability.seed=%d", s)
 	return rand.New(rand.NewPCG(s, 1)) //nolint:gosec // tests draw the same again
-}
-
-// command is the program with args. It is killed when the test ends.
-func command(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Getenv("WIGWAG_BINARY"), args...) //nolint:gosec // the program under test
-	cmd.Env = append(os.Environ(), "WIGWAG_ADMIN_PASSWORD="+password)
-	return cmd
 }
 
 // wigwag runs a command of the program to its end, with a line of input, and
@@ -79,46 +64,25 @@ func wigwag(t *testing.T, input string, args ...string) (output string, code int
 
 // server is a running wigwag serve.
 type server struct {
-	t     *testing.T
-	url   string
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when the process is gone
-	code  int           // its exit code, or -1; valid once ended is closed
-
-	mu  sync.Mutex
-	log bytes.Buffer // what it wrote on standard error; guarded by mu
+	*servertest.Process
+	t *testing.T
 }
 
 // launch runs wigwag serve on a free port. It returns once the server listens,
 // or has ended instead: then listens is false.
 func launch(t *testing.T, args ...string) (s *server, listens bool) {
 	t.Helper()
-	s = &server{t: t, ended: make(chan struct{})}
-	s.cmd = command(t, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
-	stderr, err := s.cmd.StderrPipe()
+	p, listens, err := servertest.Launch(t.Context(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	url := make(chan string, 1)
-	go s.read(stderr, url)
 	t.Cleanup(func() {
-		s.kill()
+		p.Kill()
 		if t.Failed() {
-			t.Logf("log of wigwag serve %s:\n%s", strings.Join(args, " "), s.logs())
+			t.Logf("log of wigwag serve %s:\n%s", strings.Join(args, " "), p.Logs())
 		}
 	})
-	select {
-	case s.url = <-url:
-		return s, true
-	case <-s.ended:
-		return s, false
-	case <-time.After(patience):
-		t.Fatal("wigwag serve neither listened nor ended")
-		return nil, false
-	}
+	return &server{p, t}, listens
 }
 
 // start is launch for a server that has to listen.
@@ -126,70 +90,17 @@ func start(t *testing.T, args ...string) *server {
 	t.Helper()
 	s, listens := launch(t, args...)
 	if !listens {
-		t.Fatalf("wigwag serve ended with %d:\n%s", s.code, s.logs())
+		t.Fatalf("wigwag serve ended with %d:\n%s", s.Code, s.Logs())
 	}
 	return s
-}
-
-// read takes what the server writes until it is gone.
-func (s *server) read(stderr io.Reader, url chan<- string) {
-	lines := bufio.NewReader(stderr)
-	for {
-		line, err := lines.ReadString('\n')
-		s.mu.Lock()
-		s.log.WriteString(line)
-		s.mu.Unlock()
-		var entry struct{ Msg, URL string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
-			url <- entry.URL
-		}
-		if err != nil {
-			break
-		}
-	}
-	_ = s.cmd.Wait() // how it ended is in its state
-	s.code = s.cmd.ProcessState.ExitCode()
-	close(s.ended)
-}
-
-func (s *server) logs() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.String()
-}
-
-func (s *server) signal(sig syscall.Signal) {
-	_ = s.cmd.Process.Signal(sig) // a process that is gone needs none
-}
-
-// kill ends the server as kill -9 does.
-func (s *server) kill() {
-	s.signal(syscall.SIGKILL)
-	<-s.ended
 }
 
 // stop ends the server as its operator does. It must exit with 0.
 func (s *server) stop() {
 	s.t.Helper()
-	s.signal(syscall.SIGTERM)
-	select {
-	case <-s.ended:
-	case <-time.After(patience):
-		s.t.Fatal("wigwag serve did not end after SIGTERM")
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		s.t.Fatalf("%v:\n%s", err, s.Logs())
 	}
-	if s.code != 0 {
-		s.t.Fatalf("wigwag serve, told to stop, ended with %d:\n%s", s.code, s.logs())
-	}
-}
-
-// memory is what the process holds in memory, in bytes.
-func (s *server) memory() (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	var kilobytes int
-	_, err = fmt.Sscanf(rest, "%d kB", &kilobytes)
-	return kilobytes << 10, err
 }

@@ -107,16 +107,18 @@ type directory struct {
 	mu      sync.RWMutex
 	rooms   map[string]*room // at most maxRooms, and the direct rooms of which the log holds a message
 	opened  int              // how many of them are public or private
-	madeBy  map[string]int   // how many a user opened, at most maxOwnRooms
+	maxOwn  int              // how many a user may open; negative: no bound of its own
+	madeBy  map[string]int   // how many a user opened, at most maxOwn
 	opening map[string]int   // how many a user is opening, which count too
 	moved   chan struct{}    // closed and replaced when a room was opened or has changed
 }
 
-func newDirectory(bucket Bucket) *directory {
+func newDirectory(bucket Bucket, maxOwn int) *directory {
 	return &directory{
 		bucket:  bucket,
 		rooms:   map[string]*room{General: newRoom(General, Public)},
 		opened:  1,
+		maxOwn:  maxOwn,
 		madeBy:  map[string]int{},
 		opening: map[string]int{},
 		moved:   make(chan struct{}),
@@ -341,8 +343,8 @@ func (d *directory) makeLocked(user string, spec RoomSpec, taken bool) (*roomRec
 		return nil, noSuchRoom("room", spec.Name)
 	case rec.Kind == Public && len(spec.Invite) > 0:
 		return nil, errInvitePublic()
-	case d.madeBy[user]+d.opening[user] >= maxOwnRooms:
-		return nil, refuse(Full, "room", "you have opened %d rooms, which is as many as one user may", maxOwnRooms)
+	case d.maxOwn >= 0 && d.madeBy[user]+d.opening[user] >= d.maxOwn:
+		return nil, refuse(Full, "room", "you have opened %d rooms, which is as many as one user may", d.maxOwn)
 	case d.opened+pending >= maxRooms:
 		return nil, refuse(Full, "room", "there are %d rooms, which is as many as there may be", maxRooms)
 	case taken:

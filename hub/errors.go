@@ -58,7 +58,7 @@ func storeError(err error) error {
 		error
 		Full() bool
 	}](err); ok && full.Full() {
-		return refuse(Full, "", "the server's storage is full: nothing more can be stored until its operator makes room")
+		return refuse(Full, "", "nothing was stored: the server's storage is full until its operator makes room; reading goes on, try again later")
 	}
 	if away, ok := errors.AsType[interface {
 		error

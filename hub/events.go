@@ -109,6 +109,8 @@ func (e Event) sender() string {
 		return e.Message.Sender.Name
 	case e.Notification != nil:
 		return e.Notification.Sender.Name
+	case e.Line != nil:
+		return e.Line.Sender.Name
 	}
 	return ""
 }
@@ -120,6 +122,8 @@ func (e Event) time() Time {
 		return e.Message.Time
 	case e.Notification != nil:
 		return e.Notification.Time
+	case e.Line != nil:
+		return e.Line.Time
 	}
 	return Time{}
 }

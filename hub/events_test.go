@@ -15,10 +15,10 @@ func TestFrame(t *testing.T) {
 		listeners = append(listeners, listen(t, h, []Actor{alice, bob, carol}[i%3], ListenOptions{Types: []string{"message", "notification", "log", "typing", "partial-message"}}))
 	}
 	send(t, h, alice, General, "message")
-	if _, err := h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "notification"}); err != nil {
+	if _, _, err := h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "notification"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "line"}); err != nil {
+	if _, _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "line"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Typing(t.Context(), Actor{Name: "dave"}, Target{}); err != nil {
@@ -113,10 +113,10 @@ func TestTypes(t *testing.T) {
 	none, most, everything := listenAll(ListenOptions{Types: []string{}}), listenAll(ListenOptions{}), listenAll(ListenOptions{LineLevel: LineDebug})
 
 	send(t, h, alice, General, "message")
-	if _, err := h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "notification"}); err != nil {
+	if _, _, err := h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "notification"}); err != nil {
 		t.Fatal(err)
 	}
-	stored, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "line"})
+	stored, _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "line"})
 	if err != nil {
 		t.Fatal(err)
 	}

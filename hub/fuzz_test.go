@@ -41,8 +41,8 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("subject %q has an event", subject)
 		}
 		line, err := h.decodeLine(r)
-		if err == nil && line.Fields != nil && !json.Valid(line.Fields) {
-			t.Errorf("a line's fields are %s", line.Fields)
+		if err == nil && line.Line.Fields != nil && !json.Valid(line.Line.Fields) {
+			t.Errorf("a line's fields are %s", line.Line.Fields)
 		}
 	})
 }

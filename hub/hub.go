@@ -28,6 +28,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -67,6 +68,12 @@ type Options struct {
 	// Meanwhile nothing is stored and rooms that are not public are not given.
 	// It must not wait.
 	Ready func() error
+
+	// Bounds. Those of a user may be negative: no bound of its own, for when all
+	// are the same user.
+	MaxListeners      int // listeners and waits at a time; 0: 20,000
+	MaxStreamsPerUser int // messages on their way in parts; 0: 32
+	MaxRoomsPerUser   int // opened by the user; 0: 500
 }
 
 // Bounds of what is kept in memory for want of something better, in bytes.
@@ -128,8 +135,8 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		users:   o.Users,
 		logger:  o.Logger,
 		ready:   o.Ready,
-		rooms:   newDirectory(o.Rooms),
-		live:    newLive(),
+		rooms:   newDirectory(o.Rooms, cmp.Or(o.MaxRoomsPerUser, maxOwnRooms)),
+		live:    newLive(cmp.Or(o.MaxListeners, maxTaps), cmp.Or(o.MaxStreamsPerUser, maxUserStreams)),
 		keys:    newKeys(o.Keys, o.Logger),
 		changes: newChanges(),
 		learned: make(chan struct{}),
@@ -221,7 +228,7 @@ func (h *Hub) start(ctx context.Context) (last uint64, err error) {
 		}
 	}
 	h.epoch, h.linesEpoch = state.Epoch, lines.Epoch
-	h.live.start(state.Last)
+	h.live.start(state.Last, lines.Last)
 	return state.Last, nil
 }
 

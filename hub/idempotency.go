@@ -108,7 +108,7 @@ func (h *Hub) firstOf(ctx context.Context, c *claim, subject string) (Event, err
 			return Event{}, err
 		case ok && e.sender() == c.user && e.time().Equal(u.Time):
 			return e, nil
-		case id.epoch != h.epoch:
+		case id.epoch != h.logOf(subject).epoch:
 			return Event{}, nil
 		}
 		return Event{}, refuse(Conflict, "idempotency_key", "was used for %s, which has expired; use a new key", u.ID)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -212,26 +213,53 @@ func TestIdempotencyOfStreams(t *testing.T) {
 	})
 }
 
+// TestIdempotencyAfterACrash: what was stored just before the process died, too
+// late for its key to be remembered, is a duplicate all the same.
+func TestIdempotencyAfterACrash(t *testing.T) {
+	messages, lines := NewMemoryLog(1<<20), NewEvictingMemoryLog(1<<20)
+	run := func(want bool) (ids []string) {
+		h := newHubWith(t, Options{Log: messages, Lines: lines}) // the keys are new each time
+		defer h.Close()
+		told := func(tool, id string, duplicate bool, err error) {
+			if ids = append(ids, id); err != nil || duplicate != want {
+				t.Errorf("%s: duplicate %t, %v; want %t", tool, duplicate, err, want)
+			}
+		}
+		m, duplicate, err := h.Send(t.Context(), alice, Draft{Text: "x", Tool: "send", Key: "k"})
+		told("send", m.ID, duplicate, err)
+		n, duplicate, err := h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "x", Tool: "notify", IdempotencyKey: "k"})
+		told("notify", n.ID, duplicate, err)
+		l, duplicate, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x", Tool: "log", IdempotencyKey: "k"})
+		told("log", l.ID, duplicate, err)
+		s := begin(t, h, alice, Draft{Text: "x", Tool: "stream", Key: "k"})
+		m, err = s.Finish(t.Context())
+		told("stream", m.ID, m.StreamID != s.ID(), err)
+		return ids
+	}
+	if first, second := run(false), run(true); !slices.Equal(first, second) {
+		t.Errorf("stored was %q, then %q", first, second)
+	}
+}
+
 // TestIdempotencyBounds: what is remembered is bounded, and one user cannot
 // make the hub forget what others sent.
 func TestIdempotencyBounds(t *testing.T) {
 	h := newHub(t)
-	use := func(a Actor, key string) (duplicate bool) {
+	use := func(a Actor, key string) {
 		t.Helper()
-		_, duplicate, err := h.Send(t.Context(), a, Draft{Text: "x", Key: key})
-		if err != nil {
+		if _, _, err := h.Send(t.Context(), a, Draft{Text: "x", Key: key}); err != nil {
 			t.Fatal(err)
 		}
-		return duplicate
 	}
+	remembered := func(a Actor, key string) bool { return h.keys.get(a.Name+"/"+hash("", key)).ID != "" }
 	use(bob, "bob's")
 	for i := range maxUserKeys + 1 {
 		use(alice, fmt.Sprint(i))
 	}
-	if use(alice, "0") {
+	if remembered(alice, "0") {
 		t.Error("a user's oldest key was kept beyond the bound")
 	}
-	if !use(alice, "2") || !use(bob, "bob's") {
+	if !remembered(alice, "1") || !remembered(bob, "bob's") {
 		t.Error("a key was forgotten too early")
 	}
 	for i := range maxKeys - maxUserKeys - 1 {
@@ -244,7 +272,7 @@ func TestIdempotencyBounds(t *testing.T) {
 	if n := len(h.keys.newest); n != maxKeys {
 		t.Errorf("%d keys are remembered, want %d", n, maxKeys)
 	}
-	if !use(alice, "2") || !use(carol, "one more") || use(bob, "bob's") {
+	if !remembered(alice, "1") || !remembered(carol, "one more") || remembered(bob, "bob's") {
 		t.Error("it was not the oldest key that was forgotten")
 	}
 }

@@ -53,6 +53,9 @@ type LineDraft struct {
 	Logger  string         // one line of at most 64 bytes, or empty
 	Message string         // 1 to [MaxNotice] bytes of valid UTF-8 without NUL
 	Fields  map[string]any // at most 8 KiB as JSON, nested at most 8 deep
+	// Tool and IdempotencyKey are as in [Draft].
+	Tool           string
+	IdempotencyKey string
 }
 
 // lineRecord is the part of a log line that its log keeps as data.
@@ -67,30 +70,48 @@ type lineRecord struct {
 }
 
 // WriteLog stores a log line and shows it to everybody who listens for its
-// level. The oldest lines give way when there is no room for more.
-func (h *Hub) WriteLog(ctx context.Context, a Actor, d LineDraft) (LogLine, error) {
+// level. The oldest lines give way when there is no room for more. duplicate is
+// as in [Hub.Send].
+func (h *Hub) WriteLog(ctx context.Context, a Actor, d LineDraft) (l LogLine, duplicate bool, err error) {
 	if err := h.writable(); err != nil {
-		return LogLine{}, err
+		return LogLine{}, false, err
 	}
 	fields, err := checkLogLine(a, d)
 	if err != nil {
-		return LogLine{}, err
+		return LogLine{}, false, err
 	}
-	data, err := json.Marshal(lineRecord{
+	line := lineRecord{
 		Version: recordVersion, Type: typeLine, Sender: sender(a), Level: d.Level, Logger: d.Logger, Message: d.Message, Fields: fields,
-	})
-	if err != nil {
-		return LogLine{}, fmt.Errorf("encode a log line: %w", err)
 	}
-	rec, err := h.lines.Append(ctx, Entry{Subject: lineSubject, Data: data})
+	claim, first, err := h.claim(ctx, a, d.Tool, d.IdempotencyKey, lineSubject, line.payload()...)
 	if err != nil {
-		return LogLine{}, storeError(err)
+		return LogLine{}, false, err
 	}
-	line, err := h.decodeLine(rec)
+	if first.Line != nil {
+		return *first.Line, true, nil
+	}
+	rec, duplicate, err := h.put(ctx, lineSubject, line, 0, claim)
 	if err != nil {
-		return LogLine{}, fmt.Errorf("decode a stored log line: %w", err)
+		return LogLine{}, false, err
 	}
-	return *line, nil
+	e, err := h.decodeLine(rec)
+	if err != nil {
+		return LogLine{}, false, fmt.Errorf("decode a stored log line: %w", err)
+	}
+	got := *e.Line // with a key, it may be that of an earlier call
+	if !slices.Equal(got.record().payload(), line.payload()) {
+		return LogLine{}, false, errKeyUsed()
+	}
+	return got, duplicate, nil
+}
+
+// payload is what a line says.
+func (r lineRecord) payload() []string {
+	return []string{string(r.Level), r.Logger, r.Message, string(r.Fields)}
+}
+
+func (l LogLine) record() lineRecord {
+	return lineRecord{Level: l.Level, Logger: l.Logger, Message: l.Message, Fields: l.Fields}
 }
 
 // checkLogLine returns the fields as JSON.
@@ -105,6 +126,9 @@ func checkLogLine(a Actor, d LineDraft) (json.RawMessage, error) {
 		return nil, err
 	}
 	if err := checkTextOf(d.Message, MaxNotice); err != nil {
+		return nil, err
+	}
+	if err := checkKey("idempotency_key", d.IdempotencyKey); err != nil {
 		return nil, err
 	}
 	if len(d.Fields) == 0 {
@@ -152,12 +176,12 @@ func shallow(v any, depth int) bool {
 // applyLine puts a stored line before listeners. Only the follower of the lines'
 // log calls it, one record at a time.
 func (h *Hub) applyLine(r Record) {
-	line, err := h.decodeLine(r)
+	event, err := h.decodeLine(r)
 	if err != nil {
 		h.logger.Error("a record of the log of lines is unreadable", slog.Uint64("seq", r.Seq), slog.Any("error", err))
 		return
 	}
-	h.live.appendLine(entry{seq: r.Seq, bytes: len(r.Data), event: Event{Line: line, frames: &frames{}}})
+	h.live.appendLine(entry{seq: r.Seq, bytes: len(r.Data), event: event})
 }
 
 func (l *live) appendLine(e entry) {
@@ -168,15 +192,15 @@ func (l *live) appendLine(e entry) {
 }
 
 // decodeLine reads a record of the log of lines. Its errors do not quote it.
-func (h *Hub) decodeLine(r Record) (*LogLine, error) {
+func (h *Hub) decodeLine(r Record) (Event, error) {
 	var rec lineRecord
 	if err := json.Unmarshal(r.Data, &rec); err != nil || rec.Type != typeLine {
-		return nil, errors.New("it is not a log line")
+		return Event{}, errors.New("it is not a log line")
 	}
 	if rec.Version != recordVersion {
-		return nil, fmt.Errorf("it has version %d, and this is known up to %d", rec.Version, recordVersion)
+		return Event{}, fmt.Errorf("it has version %d, and this is known up to %d", rec.Version, recordVersion)
 	}
-	return &LogLine{
+	return Event{frames: &frames{}, Line: &LogLine{
 		ID:      cursor{h.linesEpoch, r.Seq}.String(),
 		Level:   rec.Level,
 		Logger:  rec.Logger,
@@ -184,5 +208,5 @@ func (h *Hub) decodeLine(r Record) (*LogLine, error) {
 		Fields:  rec.Fields,
 		Sender:  rec.Sender,
 		Time:    timeOf(r.Time),
-	}, nil
+	}}, nil
 }

@@ -14,7 +14,7 @@ import (
 func TestWriteLog(t *testing.T) {
 	h := newHub(t)
 	l := listen(t, h, bob, ListenOptions{LineLevel: LineDebug, Types: []string{"log"}})
-	line, err := h.WriteLog(t.Context(), alice, LineDraft{
+	line, _, err := h.WriteLog(t.Context(), alice, LineDraft{
 		Level: LineWarn, Logger: "ci", Message: "slow", Fields: map[string]any{"took": 1.5, "step": map[string]any{"n": 3}},
 	})
 	if err != nil {
@@ -44,7 +44,7 @@ func TestLineLevels(t *testing.T) {
 	}
 	nobody := listen(t, h, Actor{}, ListenOptions{LineLevel: LineDebug, Types: []string{"log"}})
 	for _, level := range lineLevels {
-		line, err := h.WriteLog(t.Context(), alice, LineDraft{Level: level, Message: "x"})
+		line, _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: level, Message: "x"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,17 +94,18 @@ func TestWriteLogRefuses(t *testing.T) {
 		{"fields", LineDraft{Level: LineInfo, Message: "x", Fields: map[string]any{"k": math.NaN()}}},
 		{"fields", LineDraft{Level: LineInfo, Message: "x", Fields: nested(maxFieldDepth + 1)}},
 		{"fields", LineDraft{Level: LineInfo, Message: "x", Fields: cyclic}},
+		{"idempotency_key", LineDraft{Level: LineInfo, Message: "x", IdempotencyKey: "é"}},
 	} {
-		_, err := h.WriteLog(t.Context(), alice, test.draft)
+		_, _, err := h.WriteLog(t.Context(), alice, test.draft)
 		wantCode(t, err, Invalid, test.arg)
 	}
-	_, err := h.WriteLog(t.Context(), Actor{}, LineDraft{Level: LineInfo, Message: "x"})
+	_, _, err := h.WriteLog(t.Context(), Actor{}, LineDraft{Level: LineInfo, Message: "x"})
 	wantCode(t, err, NotFound, "")
 	if s, _ := h.lines.State(t.Context()); s.Last != 0 {
 		t.Error("something was stored")
 	}
 	for _, fields := range []map[string]any{nil, {}, nested(maxFieldDepth), {"k": strings.Repeat("x", maxFields-8)}} {
-		line, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x", Fields: fields})
+		line, _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x", Fields: fields})
 		if err != nil || len(fields) == 0 && line.Fields != nil {
 			t.Errorf("%.60v: %v", fields, err)
 		}
@@ -116,7 +117,7 @@ func TestLineScripts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t)
 			l := listen(t, h, bob, ListenOptions{Types: []string{"log"}})
-			_, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: text, Fields: map[string]any{text: []any{text}}})
+			_, _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: text, Fields: map[string]any{text: []any{text}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +149,7 @@ func TestLineFlood(t *testing.T) {
 		}()
 		const n = 3000
 		for i := range n {
-			if _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: fmt.Sprint(i)}); err != nil {
+			if _, _, err := h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: fmt.Sprint(i)}); err != nil {
 				t.Fatal(err)
 			}
 			if i%10 == 0 {
@@ -177,13 +178,13 @@ func TestWriteLogFails(t *testing.T) {
 	h := newHubWith(t, Options{Log: NewMemoryLog(1 << 20), Lines: NewMemoryLog(300)})
 	var err error
 	for range 10 {
-		if _, err = h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x"}); err != nil {
+		if _, _, err = h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x"}); err != nil {
 			break
 		}
 	}
 	wantCode(t, err, Full, "")
 	h.Close()
-	_, err = h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x"})
+	_, _, err = h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x"})
 	wantCode(t, err, Unavailable, "")
 	_, err = New(t.Context(), Options{
 		Log: NewMemoryLog(1), Users: people,
@@ -192,4 +193,61 @@ func TestWriteLogFails(t *testing.T) {
 	if !errors.Is(err, broken) {
 		t.Errorf("New: %v", err)
 	}
+}
+
+func TestWriteLogIdempotency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		d := LineDraft{Level: LineInfo, Logger: "ci", Message: "x", Fields: map[string]any{"n": 1}, Tool: "write_log", IdempotencyKey: "k"}
+		first, duplicate, err := h.WriteLog(t.Context(), alice, d)
+		if err != nil || duplicate {
+			t.Fatalf("duplicate %t, %v", duplicate, err)
+		}
+		again, duplicate, err := h.WriteLog(t.Context(), Actor{Name: "alice", Via: "another client"}, d)
+		if err != nil || !duplicate || again.ID != first.ID || again.Time != first.Time || again.Sender != first.Sender {
+			t.Errorf("again: %+v, duplicate %t, %v; want %+v", again, duplicate, err, first)
+		}
+		for name, change := range map[string]func(*LineDraft){
+			"level":   func(d *LineDraft) { d.Level = LineError },
+			"logger":  func(d *LineDraft) { d.Logger = "" },
+			"message": func(d *LineDraft) { d.Message = "y" },
+			"fields":  func(d *LineDraft) { d.Fields = map[string]any{"n": 2} },
+		} {
+			other := d
+			change(&other)
+			_, _, err := h.WriteLog(t.Context(), alice, other)
+			if wantCode(t, err, Conflict, "idempotency_key"); err == nil {
+				t.Errorf("another %s with the same key was written", name)
+			}
+		}
+		if state, _ := h.lines.State(t.Context()); state.Last != 1 || h.Head() != h.id(0) {
+			t.Errorf("%d lines were written, the head is %s", state.Last, h.Head())
+		}
+		// Another user's key, and one whose time is over, are new.
+		if _, duplicate, err := h.WriteLog(t.Context(), bob, d); err != nil || duplicate {
+			t.Errorf("bob: duplicate %t, %v", duplicate, err)
+		}
+		pass(keyLife + time.Nanosecond)
+		if later, duplicate, err := h.WriteLog(t.Context(), alice, d); err != nil || duplicate || later.ID == first.ID {
+			t.Errorf("after more than 24 h: %+v, duplicate %t, %v", later, duplicate, err)
+		}
+		h.Close()
+	})
+}
+
+// TestWriteLogIdempotencyOfWhatIsGone: a line that has given way is not written
+// again, and the caller is told so.
+func TestWriteLogIdempotencyOfWhatIsGone(t *testing.T) {
+	h := newHubWith(t, Options{Log: NewMemoryLog(1 << 20), Lines: NewEvictingMemoryLog(1000)})
+	d := LineDraft{Level: LineInfo, Message: "x", IdempotencyKey: "k"}
+	if _, _, err := h.WriteLog(t.Context(), alice, d); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, _, err := h.WriteLog(t.Context(), bob, LineDraft{Level: LineInfo, Message: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := h.WriteLog(t.Context(), alice, d)
+	wantCode(t, err, Conflict, "idempotency_key")
 }

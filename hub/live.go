@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// maxTaps bounds the listeners and waits of one hub.
+	// maxTaps bounds the listeners and waits of one hub, where nothing else is
+	// said.
 	maxTaps = 20_000
 	// appliedWithin bounds how long a sender waits for its own message to
 	// reach the listeners of this hub. It is stored by then.
@@ -26,9 +27,11 @@ type live struct {
 
 	taps     map[string]map[*tap]struct{} // by user
 	tapCount int                          // at most maxTaps
+	maxTaps  int
 
 	streams     map[string]*Streaming // running, by stream ID; at most maxStreams
-	streamsOf   map[string]int        // how many of them are a user's, at most maxUserStreams
+	streamsOf   map[string]int        // how many of them are a user's, at most maxOf
+	maxOf       int                   // negative: no bound
 	shown       list.List             // those that have a partial, least recently shown first
 	partialStep uint64                // counts the partials that were shown
 
@@ -67,8 +70,10 @@ func newTap(a Actor, wants kinds, caughtUp bool) *tap {
 	}
 }
 
-func newLive() *live {
+func newLive(maxTaps, maxOf int) *live {
 	return &live{
+		maxTaps:   maxTaps,
+		maxOf:     maxOf,
 		ring:      ring{max: ringBytes},
 		moved:     make(chan struct{}),
 		taps:      map[string]map[*tap]struct{}{},
@@ -81,18 +86,22 @@ func newLive() *live {
 	}
 }
 
-// start sets the position before the first entry.
-func (l *live) start(seq uint64) {
+// start sets the positions before the first entries.
+func (l *live) start(seq, line uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ring.base, l.ring.head = seq, seq
+	l.lines.base, l.lines.head = line, line
 }
 
 // position is the sequence of the newest entry.
-func (l *live) position() uint64 {
+func (l *live) position() uint64 { return l.headOf(&l.ring) }
+
+// headOf is the sequence of the newest entry in one of the rings.
+func (l *live) headOf(r *ring) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ring.head
+	return r.head
 }
 
 // look is lookLocked with the lock.
@@ -182,8 +191,8 @@ func (l *live) register(t *tap) (uint64, error) {
 	if l.ended {
 		return 0, errClosed()
 	}
-	if l.tapCount >= maxTaps {
-		return 0, refuse(Full, "", "there are %d listeners, which is as many as there may be", maxTaps)
+	if l.tapCount >= l.maxTaps {
+		return 0, refuse(Full, "", "there are %d listeners, which is as many as there may be", l.maxTaps)
 	}
 	if l.taps[t.user] == nil {
 		l.taps[t.user] = map[*tap]struct{}{}

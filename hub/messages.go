@@ -55,8 +55,7 @@ func (h *Hub) Send(ctx context.Context, a Actor, d Draft) (m Message, duplicate 
 	if first != nil {
 		return *first, true, nil
 	}
-	m, err = h.store(ctx, r, record{Sender: sender(a), Message: d.Text, ReplyTo: d.ReplyTo}, claim)
-	return m, false, err
+	return h.store(ctx, r, record{Sender: sender(a), Message: d.Text, ReplyTo: d.ReplyTo}, claim)
 }
 
 // admit decides whether the actor may send a draft, its text aside, and to
@@ -88,18 +87,18 @@ func sender(a Actor) Sender { return Sender{Name: a.Name, Via: cleanVia(a.Via)} 
 
 // store appends a message to the log and returns it once listeners can have it.
 // It ends the claim.
-func (h *Hub) store(ctx context.Context, r *room, m record, c *claim) (Message, error) {
+func (h *Hub) store(ctx context.Context, r *room, m record, c *claim) (stored Message, duplicate bool, err error) {
 	m.Type = typeMessage
 	m.Rights = h.rooms.revision(r)
-	e, err := h.append(ctx, roomSubject+r.name, m, 0, c)
+	e, duplicate, err := h.append(ctx, roomSubject+r.name, m, 0, c)
 	if err != nil {
-		return Message{}, err
+		return Message{}, false, err
 	}
 	got := e.Message // with a key, it may be that of an earlier call
 	if got == nil || got.Room != r.name || got.Message != m.Message || got.ReplyTo != m.ReplyTo {
-		return Message{}, errKeyUsed()
+		return Message{}, false, errKeyUsed()
 	}
-	return *got, nil
+	return *got, duplicate, nil
 }
 
 func (h *Hub) composeMessage(r Record, room string, m record) *Message {

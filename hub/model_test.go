@@ -223,7 +223,7 @@ func (m *model) add(e Event) {
 
 func (m *model) notify() {
 	a, d := m.actor(), NotificationDraft{To: pick(m, append(people, "", "nobody")...), Level: LevelInfo, Message: fmt.Sprint("notification ", len(m.events))}
-	n, err := m.hub().Notify(m.t.Context(), a, d)
+	n, _, err := m.hub().Notify(m.t.Context(), a, d)
 	if d.To == "nobody" {
 		wantCode(m.t, err, NotFound, "to")
 		return

@@ -54,10 +54,10 @@ type NotificationDraft struct {
 }
 
 // Notify stores a notification for seven days and returns it once the log has
-// it. Its addressee and its sender may see it.
-func (h *Hub) Notify(ctx context.Context, a Actor, d NotificationDraft) (Notification, error) {
+// it. Its addressee and its sender may see it. duplicate is as in [Hub.Send].
+func (h *Hub) Notify(ctx context.Context, a Actor, d NotificationDraft) (n Notification, duplicate bool, err error) {
 	if err := h.checkNotification(a, d); err != nil {
-		return Notification{}, err
+		return Notification{}, false, err
 	}
 	subject := allSubject
 	if d.To != "" {
@@ -65,22 +65,22 @@ func (h *Hub) Notify(ctx context.Context, a Actor, d NotificationDraft) (Notific
 	}
 	claim, first, err := h.claim(ctx, a, d.Tool, d.IdempotencyKey, subject, d.payload()...)
 	if err != nil {
-		return Notification{}, err
+		return Notification{}, false, err
 	}
 	if first.Notification != nil {
-		return *first.Notification, nil
+		return *first.Notification, true, nil
 	}
-	e, err := h.append(ctx, subject, record{
+	e, duplicate, err := h.append(ctx, subject, record{
 		Type: typeNotification, Sender: sender(a), Level: d.Level, Title: d.Title, Message: d.Message, Progress: d.Progress, Key: d.Key,
 	}, notificationLife, claim)
 	if err != nil {
-		return Notification{}, err
+		return Notification{}, false, err
 	}
 	got := e.Notification // with a key, it may be that of an earlier call
 	if got == nil || !slices.Equal(got.draft().payload(), d.payload()) {
-		return Notification{}, errKeyUsed()
+		return Notification{}, false, errKeyUsed()
 	}
-	return *got, nil
+	return *got, duplicate, nil
 }
 
 // payload is what a notification says.

@@ -11,7 +11,7 @@ import (
 
 func notify(t *testing.T, h *Hub, a Actor, to, text string) Notification {
 	t.Helper()
-	n, err := h.Notify(t.Context(), a, NotificationDraft{To: to, Level: LevelInfo, Message: text})
+	n, _, err := h.Notify(t.Context(), a, NotificationDraft{To: to, Level: LevelInfo, Message: text})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func notify(t *testing.T, h *Hub, a Actor, to, text string) Notification {
 
 func TestNotify(t *testing.T) {
 	h := newHub(t)
-	n, err := h.Notify(t.Context(), alice, NotificationDraft{
+	n, _, err := h.Notify(t.Context(), alice, NotificationDraft{
 		To: "bob", Level: LevelSuccess, Title: "Build", Message: "done", Progress: new(100), Key: "build-1",
 	})
 	if err != nil || n.ID != h.id(1) || h.Head() != n.ID {
@@ -35,7 +35,7 @@ func TestNotify(t *testing.T) {
 	if got := string(data); err != nil || strings.Contains(got, "progress") || strings.Contains(got, "key") || strings.Contains(got, "title") || strings.Contains(got, `"to"`) {
 		t.Errorf("on the wire: %s, %v", got, err)
 	}
-	if _, err := h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "x", Progress: new(0)}); err != nil {
+	if _, _, err := h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "x", Progress: new(0)}); err != nil {
 		t.Error(err)
 	}
 	l := listen(t, h, bob, ListenOptions{After: "0"})
@@ -141,10 +141,10 @@ func TestNotifyRefuses(t *testing.T) {
 		{Invalid, "key", NotificationDraft{Level: LevelInfo, Message: "x", Key: "é"}},
 		{Invalid, "idempotency_key", NotificationDraft{Level: LevelInfo, Message: "x", IdempotencyKey: "\n"}},
 	} {
-		_, err := h.Notify(t.Context(), alice, test.draft)
+		_, _, err := h.Notify(t.Context(), alice, test.draft)
 		wantCode(t, err, test.code, test.arg)
 	}
-	_, err := h.Notify(t.Context(), Actor{}, NotificationDraft{Level: LevelInfo, Message: "x"})
+	_, _, err := h.Notify(t.Context(), Actor{}, NotificationDraft{Level: LevelInfo, Message: "x"})
 	wantCode(t, err, NotFound, "")
 	if h.Head() != h.id(0) {
 		t.Error("something was stored")
@@ -160,7 +160,7 @@ func TestNotificationScripts(t *testing.T) {
 			if checkLine("title", text, maxTopic) == nil {
 				title = text
 			}
-			sent, err := h.Notify(t.Context(), alice, NotificationDraft{To: "bob", Level: LevelWarning, Title: title, Message: text})
+			sent, _, err := h.Notify(t.Context(), alice, NotificationDraft{To: "bob", Level: LevelWarning, Title: title, Message: text})
 			if got := next(t, l)[0].Notification; err != nil || sent.Message != text || *got != sent || sent.Title != title {
 				t.Errorf("%q became %+v, %+v, %v", text, sent, got, err)
 			}
@@ -188,12 +188,12 @@ func TestNotificationsExpire(t *testing.T) {
 func TestNotifyIdempotency(t *testing.T) {
 	h := newHub(t)
 	d := NotificationDraft{To: "bob", Level: LevelInfo, Title: "t", Message: "x", Progress: new(10), Key: "job", Tool: "notify", IdempotencyKey: "k"}
-	first, err := h.Notify(t.Context(), alice, d)
-	if err != nil {
-		t.Fatal(err)
+	first, duplicate, err := h.Notify(t.Context(), alice, d)
+	if err != nil || duplicate {
+		t.Fatalf("duplicate %t, %v", duplicate, err)
 	}
-	if again, err := h.Notify(t.Context(), alice, d); err != nil || again.ID != first.ID {
-		t.Errorf("again: %+v, %v", again, err)
+	if again, duplicate, err := h.Notify(t.Context(), alice, d); err != nil || !duplicate || again.ID != first.ID {
+		t.Errorf("again: %+v, duplicate %t, %v", again, duplicate, err)
 	}
 	for name, change := range map[string]func(*NotificationDraft){
 		"to":       func(d *NotificationDraft) { d.To = "" },
@@ -205,7 +205,7 @@ func TestNotifyIdempotency(t *testing.T) {
 	} {
 		other := d
 		change(&other)
-		if _, err := h.Notify(t.Context(), alice, other); err == nil {
+		if _, _, err := h.Notify(t.Context(), alice, other); err == nil {
 			t.Errorf("another %s with the same key was sent", name)
 		} else {
 			wantCode(t, err, Conflict, "idempotency_key")

@@ -222,7 +222,7 @@ func TestTyping(t *testing.T) {
 
 // TestHintBound: what is held for slow listeners is bounded.
 func TestHintBound(t *testing.T) {
-	hs := newLive().hints
+	hs := newLive(1, 1).hints
 	for i := range 3 * maxHints {
 		hs.put(fmt.Sprint(i%(2*maxHints)), hint{})
 	}

@@ -40,27 +40,56 @@ type record struct {
 	Key      string `json:"key,omitempty"`
 }
 
+// kept is a log, and what the hub knows of it.
+type kept struct {
+	Log
+	epoch string
+	ring  *ring // its newest entries; guarded by live.mu
+}
+
+// logOf is the log that keeps a subject.
+func (h *Hub) logOf(subject string) kept {
+	if subject == lineSubject {
+		return kept{h.lines, h.linesEpoch, &h.live.lines}
+	}
+	return kept{h.log, h.epoch, &h.live.ring}
+}
+
 // append stores a record and returns the event once listeners can have it. It
-// ends the claim; with one, the event may be that which an earlier call stored.
-func (h *Hub) append(ctx context.Context, subject string, data record, ttl time.Duration, c *claim) (Event, error) {
+// ends the claim as put does.
+func (h *Hub) append(ctx context.Context, subject string, data record, ttl time.Duration, c *claim) (e Event, duplicate bool, err error) {
 	data.Version = recordVersion
+	rec, duplicate, err := h.put(ctx, subject, data, ttl, c)
+	if err != nil {
+		return Event{}, false, err
+	}
+	h.live.await(ctx, rec.Seq)
+	e, err = h.decode(rec)
+	return e, duplicate, err
+}
+
+// put stores data as JSON under a subject. It ends the claim; with one, the
+// record may be that which an earlier call stored, of which duplicate tells.
+func (h *Hub) put(ctx context.Context, subject string, data any, ttl time.Duration, c *claim) (r Record, duplicate bool, err error) {
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		h.keys.end(c)
-		return Event{}, fmt.Errorf("encode a record: %w", err)
+		return Record{}, false, fmt.Errorf("encode a record: %w", err)
 	}
+	log := h.logOf(subject)
 	e := Entry{Subject: subject, Data: encoded, TTL: ttl}
+	var before uint64 // what is not after it was there before
 	if c != nil {
 		e.ID = c.key
+		before = h.live.headOf(log.ring)
 	}
-	rec, err := h.log.Append(ctx, e)
+	r, err = log.Append(ctx, e)
 	if err != nil {
 		h.keys.end(c)
-		return Event{}, storeError(err)
+		return Record{}, false, storeError(err)
 	}
-	h.settle(ctx, c, h.id(rec.Seq), timeOf(rec.Time))
-	h.live.await(ctx, rec.Seq)
-	return h.decode(rec)
+	h.settle(ctx, c, cursor{log.epoch, r.Seq}.String(), timeOf(r.Time))
+	return r, r.Seq <= before, nil
 }
 
 // read reads one record of a subject. ok tells whether it is there.
@@ -68,11 +97,15 @@ func (h *Hub) read(ctx context.Context, subject string, seq uint64) (e Event, ok
 	if seq == 0 {
 		return Event{}, false, nil
 	}
-	records, err := h.log.Read(ctx, Range{Subjects: []string{subject}, After: seq - 1, Before: seq + 1, Limit: 1})
+	records, err := h.logOf(subject).Read(ctx, Range{Subjects: []string{subject}, After: seq - 1, Before: seq + 1, Limit: 1})
 	if err != nil || len(records) == 0 {
 		return Event{}, false, storeError(err)
 	}
-	e, err = h.decode(records[0])
+	if subject == lineSubject {
+		e, err = h.decodeLine(records[0])
+	} else {
+		e, err = h.decode(records[0])
+	}
 	return e, err == nil, err
 }
 

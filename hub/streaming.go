@@ -13,7 +13,7 @@ import (
 // Bounds of messages on their way.
 const (
 	maxStreams     = 1_000 // running on one hub
-	maxUserStreams = 32    // running for one user
+	maxUserStreams = 32    // running for one user, where nothing else is said
 
 	// partialEvery is the shortest time between two partials of a message.
 	partialEvery = time.Second / 25
@@ -109,8 +109,8 @@ func (l *live) begin(s *Streaming) error {
 	switch {
 	case l.ended:
 		return errClosed()
-	case l.streamsOf[s.actor.Name] >= maxUserStreams:
-		return refuse(Full, "", "you have %d messages on their way in parts, which is as many as one user may", maxUserStreams)
+	case l.maxOf >= 0 && l.streamsOf[s.actor.Name] >= l.maxOf:
+		return refuse(Full, "", "you have %d messages on their way in parts, which is as many as one user may", l.maxOf)
 	case len(l.streams) >= maxStreams:
 		return refuse(Full, "", "there are %d messages on their way in parts, which is as many as there may be", maxStreams)
 	}
@@ -220,8 +220,9 @@ func (l *live) shownSinceLocked(step uint64) []*Streaming {
 	return found
 }
 
-// Finish stores the whole text once and returns it as a message. When it fails
-// the stream is cancelled.
+// Finish stores the whole text once and returns it as a message. With a key, an
+// earlier call may have stored it, unknown to Stream; the message has the
+// stream ID of that one then. When it fails the stream is cancelled.
 func (s *Streaming) Finish(ctx context.Context) (Message, error) {
 	text, err := s.close()
 	if err != nil {
@@ -267,7 +268,8 @@ func (s *Streaming) store(ctx context.Context, text string) (Message, error) {
 		s.hub.keys.end(s.claim)
 		return Message{}, err
 	}
-	return s.hub.store(ctx, r, record{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id}, s.claim)
+	m, _, err := s.hub.store(ctx, r, record{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id}, s.claim)
+	return m, err
 }
 
 // Cancel ends the stream with a last partial that says so; nothing is stored.

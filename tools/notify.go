@@ -13,9 +13,10 @@ import (
 
 // posted is the result of write_log, and the greater part of that of notify.
 type posted struct {
-	ID     string     `json:"id"`
-	Time   hub.Time   `json:"time"`
-	Sender hub.Sender `json:"sender"`
+	ID        string     `json:"id"`
+	Time      hub.Time   `json:"time"`
+	Sender    hub.Sender `json:"sender"`
+	Duplicate bool       `json:"duplicate"`
 }
 
 // notified is the result of notify.
@@ -52,16 +53,16 @@ func (t *toolset) notify() server.ServerTool {
 		if err := c.args.err(); err != nil {
 			return answer{}, err
 		}
-		n, err := t.hub.Notify(ctx, c.actor, draft)
+		n, duplicate, err := t.hub.Notify(ctx, c.actor, draft)
 		if err != nil {
 			return answer{}, err
 		}
-		r := notified{posted{n.ID, n.Time, n.Sender}, n.To}
-		head := "Everybody is notified.\n"
+		r := notified{posted{n.ID, n.Time, n.Sender, duplicate}, n.To}
+		done, to := "Everybody is notified.", ""
 		if r.To != "" {
-			head = "Notified.\nto: " + r.To + "\n"
+			done, to = "Notified.", "to: "+r.To+"\n"
 		}
-		return answer{head + r.text(), r}, nil
+		return answer{doneText(done, duplicate) + to + r.text(), r}, nil
 	})
 }
 
@@ -75,29 +76,41 @@ func (t *toolset) writeLog() server.ServerTool {
 		mcp.WithString("logger", mcp.Description("What the line is about or comes from, such as build: one line, at most 64 bytes."), mcp.MaxLength(64)),
 		mcp.WithObject("fields", mcp.Description(`Details as names and values, such as {"file": "a.go", "errors": 2}; at most 8,192 bytes of JSON, 8 levels deep.`),
 			mcp.AdditionalProperties(true)),
+		withKey(),
 		withPosted(nil),
 	)
 	return t.tool(def, func(ctx context.Context, c call) (answer, error) {
 		draft := hub.LineDraft{
-			Level:   oneOf(c.args, "level", hub.LineDebug, hub.LineInfo, hub.LineWarn, hub.LineError),
-			Message: c.args.required("message"),
-			Logger:  c.args.text("logger"),
-			Fields:  c.args.object("fields"),
+			Level:          oneOf(c.args, "level", hub.LineDebug, hub.LineInfo, hub.LineWarn, hub.LineError),
+			Message:        c.args.required("message"),
+			Logger:         c.args.text("logger"),
+			Fields:         c.args.object("fields"),
+			Tool:           def.Name,
+			IdempotencyKey: c.args.text("idempotency_key"),
 		}
 		if err := c.args.err(); err != nil {
 			return answer{}, err
 		}
-		line, err := t.hub.WriteLog(ctx, c.actor, draft)
+		line, duplicate, err := t.hub.WriteLog(ctx, c.actor, draft)
 		if err != nil {
 			return answer{}, err
 		}
-		r := posted{line.ID, line.Time, line.Sender}
-		return answer{"Written.\n" + r.text(), r}, nil
+		r := posted{line.ID, line.Time, line.Sender, duplicate}
+		return answer{doneText("Written.", duplicate) + r.text(), r}, nil
 	})
 }
 
 func (p posted) text() string {
-	return fmt.Sprintf("id: %s\ntime: %s\nsender: %s", p.ID, p.Time, senderText(p.Sender))
+	return fmt.Sprintf("id: %s\ntime: %s\nsender: %s\nduplicate: %t", p.ID, p.Time, senderText(p.Sender), p.Duplicate)
+}
+
+// doneText is the first line of a result: what was done, by this call or by an
+// earlier one.
+func doneText(done string, duplicate bool) string {
+	if duplicate {
+		done = "An earlier call with this idempotency_key had already done it; this is its answer."
+	}
+	return done + "\n"
 }
 
 // senderText is who did something, in the text of a result.

@@ -67,8 +67,8 @@ func TestNotify(t *testing.T) {
 	if one.To != "bob" || one.ID == "" || one.Sender != sender || all.To != "" || all.Sender != sender {
 		t.Errorf("results %+v, %+v", one, all)
 	}
-	sameText(t, toBob, "Notified.", "to: bob", "id: "+one.ID, "time: "+one.Time.String(), `sender: alice via "Test"`)
-	sameText(t, toAll, "Everybody is notified.", "id: "+all.ID, "time: "+all.Time.String(), `sender: alice via "Test"`)
+	sameText(t, toBob, "Notified.", "to: bob", "id: "+one.ID, "time: "+one.Time.String(), `sender: alice via "Test"`, "duplicate: false")
+	sameText(t, toAll, "Everybody is notified.", "id: "+all.ID, "time: "+all.Time.String(), `sender: alice via "Test"`, "duplicate: false")
 
 	seen, _ := bob.next(t, 2)
 	first := seen[0]
@@ -88,13 +88,22 @@ func TestNotify(t *testing.T) {
 	}
 }
 
+// repeated is how the text of a duplicate's result begins.
+const repeated = "An earlier call with this idempotency_key had already done it; this is its answer."
+
 func TestNotifyOnce(t *testing.T) {
 	h := newHost(t)
 	alice, bob := h.client("alice"), h.listener(t, "bob")
 	var first, again, last notified
 	const call = `{"level":"info","message":"once","idempotency_key":"k"}`
 	alice.must(t, "notify", call).bind(t, &first)
-	alice.must(t, "notify", call).bind(t, &again)
+	r := alice.must(t, "notify", call)
+	r.bind(t, &again)
+	sameText(t, r, repeated, "id: "+first.ID, "time: "+first.Time.String(), `sender: alice via "Test"`, "duplicate: true")
+	if first.Duplicate || !again.Duplicate {
+		t.Errorf("duplicate %t, then %t", first.Duplicate, again.Duplicate)
+	}
+	again.Duplicate = false
 	if first != again {
 		t.Errorf("the first answer was %+v, the second %+v", first, again)
 	}
@@ -140,7 +149,7 @@ func TestWriteLog(t *testing.T) {
 	if p.ID == "" || p.Sender != (hub.Sender{Name: "alice", Via: "Test"}) {
 		t.Errorf("result %+v", p)
 	}
-	sameText(t, r, "Written.", "id: "+p.ID, "time: "+p.Time.String(), `sender: alice via "Test"`)
+	sameText(t, r, "Written.", "id: "+p.ID, "time: "+p.Time.String(), `sender: alice via "Test"`, "duplicate: false")
 	alice.must(t, "write_log", `{"level":"debug","message":"plain"}`)
 	_, lines := bob.next(t, 2)
 	line := lines[0]
@@ -150,6 +159,27 @@ func TestWriteLog(t *testing.T) {
 	}
 	if line := lines[1]; line.Level != hub.LineDebug || line.Logger != "" || line.Fields != nil {
 		t.Errorf("bob saw %+v", line)
+	}
+}
+
+func TestWriteLogOnce(t *testing.T) {
+	h := newHost(t)
+	alice, bob := h.client("alice"), h.listener(t, "bob")
+	var first, again, last posted
+	alice.must(t, "write_log", `{"level":"info","message":"once","fields":{"a":1,"b":2},"idempotency_key":"k"}`).bind(t, &first)
+	r := alice.must(t, "write_log", `{"level":"info","message":"once","fields":{"b":2,"a":1},"idempotency_key":"k"}`)
+	r.bind(t, &again)
+	sameText(t, r, repeated, "id: "+first.ID, "time: "+first.Time.String(), `sender: alice via "Test"`, "duplicate: true")
+	if again.Duplicate = !again.Duplicate; first != again {
+		t.Errorf("the first answer was %+v, the second %+v", first, again)
+	}
+	other, err := alice.call(t.Context(), t, "write_log", `{"level":"info","message":"once","idempotency_key":"k"}`)
+	if err != nil || !other.isError || !strings.HasPrefix(other.text, "idempotency_key: ") {
+		t.Errorf("other fields with the same key: %+v, %v", other, err)
+	}
+	alice.must(t, "write_log", `{"level":"info","message":"the end"}`).bind(t, &last)
+	if _, lines := bob.next(t, 2); lines[0].ID != first.ID || lines[1].ID != last.ID {
+		t.Errorf("bob saw %+v", lines)
 	}
 }
 

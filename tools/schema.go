@@ -40,7 +40,7 @@ func withLevel[T ~string](levels ...T) mcp.ToolOption {
 }
 
 func withKey() mcp.ToolOption {
-	return mcp.WithString("idempotency_key", mcp.Description("Any unique ASCII text. If you are not sure that a call got through, repeat it with the same key: it is sent once."),
+	return mcp.WithString("idempotency_key", mcp.Description("Any unique ASCII text. If you are not sure that a call got through, repeat it with the same key: it is done once."),
 		mcp.MaxLength(128))
 }
 
@@ -54,7 +54,7 @@ func withSent(more map[string]any, required []string) mcp.ToolOption {
 		"room":      text("Where it is."),
 		"time":      text("When it was stored."),
 		"sender":    senderSchema(),
-		"duplicate": boolean("Whether an earlier call with this idempotency_key had already sent it."),
+		"duplicate": duplicateSchema(),
 	}
 	maps.Copy(properties, more)
 	return output(properties, slices.Concat([]string{"id", "room", "time", "sender", "duplicate"}, required)...)
@@ -64,12 +64,13 @@ func withSent(more map[string]any, required []string) mcp.ToolOption {
 // cursor.
 func withPosted(more map[string]any) mcp.ToolOption {
 	properties := map[string]any{
-		"id":     text("ID of what was stored."),
-		"time":   text("When it was stored."),
-		"sender": senderSchema(),
+		"id":        text("ID of what was stored."),
+		"time":      text("When it was stored."),
+		"sender":    senderSchema(),
+		"duplicate": duplicateSchema(),
 	}
 	maps.Copy(properties, more)
-	return output(properties, "id", "time", "sender")
+	return output(properties, "id", "time", "sender", "duplicate")
 }
 
 func withMessages() mcp.ToolOption {
@@ -107,6 +108,10 @@ func roomProperties() map[string]any {
 		"member_count": integer("How many members there are, if not all are shown."),
 		"last":         text("ID of its newest message."),
 	}
+}
+
+func duplicateSchema() map[string]any {
+	return boolean("Whether an earlier call with this idempotency_key had already done it.")
 }
 
 func senderSchema() map[string]any {

@@ -3,7 +3,6 @@ package tools
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -100,7 +99,7 @@ func (t *toolset) streamMessage() server.ServerTool {
 		if err != nil {
 			return answer{}, err
 		}
-		return newStreamed(m, len(parts), false), nil
+		return newStreamed(m, len(parts), m.StreamID != stream.ID()), nil
 	})
 }
 
@@ -169,12 +168,6 @@ func newStreamed(m hub.Message, parts int, duplicate bool) answer {
 }
 
 func (s sent) text() string {
-	var b strings.Builder
-	if s.Duplicate {
-		b.WriteString("An earlier call with this idempotency_key had already sent it; this is its answer.\n")
-	} else {
-		b.WriteString("Sent.\n")
-	}
-	fmt.Fprintf(&b, "id: %s\nroom: %s\ntime: %s\nsender: %s\nduplicate: %t", s.ID, s.Room, s.Time, senderText(s.Sender), s.Duplicate)
-	return b.String()
+	return fmt.Sprintf("%sid: %s\nroom: %s\ntime: %s\nsender: %s\nduplicate: %t",
+		doneText("Sent.", s.Duplicate), s.ID, s.Room, s.Time, senderText(s.Sender), s.Duplicate)
 }

@@ -27,9 +27,12 @@ type call struct {
 
 	ctx    context.Context //nolint:containedctx // mcp-go's NotificationChannel has no parameter for it
 	cancel context.CancelCauseFunc
-	code   int           // of the JSON-RPC error it was answered with; 0: none. Valid once the answer is on the stream
-	onEnd  func()        // gives back what the call holds
-	ended  chan struct{} // closed when it has
+	code   int // of the JSON-RPC error it was answered with; 0: none. Valid once the answer is on the stream
+	// toolFailed tells that the result is a tool's with isError.
+	toolFailed bool
+	began      time.Time
+	onEnd      func()        // gives back what the call holds
+	ended      chan struct{} // closed when it has
 }
 
 // newCall counts and enters a call; [call.run] must follow, or [call.drop].
@@ -56,7 +59,7 @@ func (s *Server) newCall(ctx context.Context, msg message, sess *session, p *pee
 // as the client cancelling its request"); on 2026-07-28, where it does, the
 // serving goroutine cancels.
 func (s *Server) openCall(ctx context.Context, msg message, sess *session, p *peer, st *stream) (*call, error) {
-	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st, onEnd: func() {}, ended: make(chan struct{})}
+	c := &call{srv: s, msg: msg, sess: sess, peer: p, stream: st, began: time.Now(), onEnd: func() {}, ended: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if !s.calls.begin(c) {
 		c.cancel(nil)
@@ -128,6 +131,7 @@ func (c *call) release() {
 func (c *call) run() {
 	defer c.srv.calls.end(c)
 	reply := c.handle()
+	c.observe(reply)
 	if c.stream.shared && reply != nil {
 		// As long as the server and the session live; then nobody reads it.
 		_ = c.stream.awaitRoom(c.srv.base, len(reply))
@@ -186,6 +190,12 @@ func (c *call) handle() (reply []byte) {
 }
 
 func (c *call) resultReply(resp mcp.JSONRPCResponse) []byte {
+	switch r := resp.Result.(type) {
+	case *mcp.CallToolResult:
+		c.toolFailed = r.IsError
+	case mcp.CallToolResult:
+		c.toolFailed = r.IsError
+	}
 	result, err := encode(resp.Result)
 	if err == nil && c.peer.modern {
 		result, err = c.srv.sealState(c, result)

@@ -28,6 +28,7 @@ type fault struct {
 	data   any
 	allow  string        // for 405
 	retry  time.Duration // Retry-After, for 429 and 503
+	reason string        // one of the Refused…; "" when it is the request that is wrong
 }
 
 func (f *fault) Error() string { return f.msg }
@@ -69,20 +70,29 @@ func methodNotAllowed(allow, msg string) *fault {
 	return &fault{status: http.StatusMethodNotAllowed, code: codeRefused, msg: msg, allow: allow}
 }
 
-func tooMany(msg string) *fault {
-	return &fault{status: http.StatusTooManyRequests, code: codeRefused, msg: msg, retry: time.Second}
+// tooMany is for what a user has too much of.
+func tooMany(reason, msg string) *fault {
+	return &fault{status: http.StatusTooManyRequests, code: codeRefused, msg: msg, retry: time.Second, reason: reason}
 }
 
-func busy(msg string) *fault {
-	return &fault{status: http.StatusServiceUnavailable, code: codeRefused, msg: msg + "; try again later", retry: 10 * time.Second}
+// busy is for what the server has too much of.
+func busy(reason, msg string) *fault {
+	return &fault{status: http.StatusServiceUnavailable, code: codeRefused, msg: msg + "; try again later", retry: 10 * time.Second, reason: reason}
+}
+
+func overloaded() *fault {
+	return busy(RefusedMemory, "the server is short of memory and takes nothing new")
 }
 
 func revoked(id json.RawMessage) *fault {
-	return &fault{status: http.StatusUnauthorized, code: codeRefused, id: id, msg: "the token has been revoked"}
+	return &fault{status: http.StatusUnauthorized, code: codeRefused, id: id, msg: "the token has been revoked", reason: RefusedRevoked}
 }
 
 func draining() *fault {
-	return &fault{status: http.StatusServiceUnavailable, code: codeRefused, msg: "the server is shutting down; try again shortly", retry: 2 * time.Second}
+	return &fault{
+		status: http.StatusServiceUnavailable, code: codeRefused, msg: "the server is shutting down; try again shortly",
+		retry: 2 * time.Second, reason: RefusedDraining,
+	}
 }
 
 // rpcError is the JSON-RPC form of the fault.
@@ -107,6 +117,9 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	if !ok {
 		s.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
 		f = &fault{status: http.StatusInternalServerError, code: mcp.INTERNAL_ERROR, msg: "internal error"}
+	}
+	if f.reason != "" {
+		s.observer.Refused(f.reason)
 	}
 	h := w.Header()
 	if f.allow != "" {

@@ -72,6 +72,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case resumes:
 		items, complete, _ := st.replay(after)
+		s.observer.Replayed(len(items))
 		if !complete && mcp.LoggingLevelWarning.ShouldSendTo(sess.GetLogLevel()) {
 			out.event(sse.Event{Name: "message", Data: missedNotice()})
 		}

@@ -137,6 +137,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) refuseOnStream(w http.ResponseWriter, r *http.Request, sess *session, f *fault) error {
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.WriteTimeout)
 	defer cancel()
+	s.observer.Refused(f.reason)
 	reply := f.rpcError()
 	if sess.out.awaitRoom(ctx, len(reply)) != nil {
 		return f // a client that does not read

@@ -22,6 +22,9 @@ func (p *post) initialize() error {
 	if p.srv.isDraining() {
 		return draining().withID(msg.id)
 	}
+	if p.srv.quota.overloaded() {
+		return overloaded().withID(msg.id)
+	}
 	sess := newSession(p.srv, newSessionID(), p.owner, false)
 	reply, ok := p.srv.handleInitialize(p.r.Context(), sess, msg)
 	if ok {

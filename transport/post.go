@@ -72,7 +72,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	limit := s.limits.MaxBody
 	tooLarge := &fault{
 		status: http.StatusRequestEntityTooLarge, code: mcp.INVALID_REQUEST,
-		msg: fmt.Sprintf("the body is larger than %d bytes", limit),
+		msg: fmt.Sprintf("the body is larger than %d bytes", limit), reason: RefusedBody,
 	}
 	if r.ContentLength > limit {
 		closeAfterwards(w, r)

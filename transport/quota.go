@@ -8,7 +8,8 @@ import (
 
 // quota counts what users hold: listening streams and running calls.
 type quota struct {
-	limits Limits
+	limits     Limits
+	overloaded func() bool
 
 	mu      sync.Mutex
 	streams int
@@ -20,16 +21,19 @@ type usage struct{ streams, calls int }
 
 // stream counts a listening stream, or says why there may not be one more.
 func (q *quota) stream(user string) (release func(), err error) {
+	if q.overloaded() {
+		return nil, overloaded()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.userLocked(user)
 	switch limit := q.limits.MaxStreamsPerUser; {
 	case q.streams >= q.limits.MaxStreams:
 		q.tidyLocked(user)
-		return nil, busy(fmt.Sprintf("all %d streams of this server are in use", q.streams))
+		return nil, busy(RefusedStreams, fmt.Sprintf("all %d streams of this server are in use", q.streams))
 	case limit >= 0 && u.streams >= limit:
 		q.tidyLocked(user)
-		return nil, tooMany(fmt.Sprintf("you have %d streams open, which is the limit; close one first", limit))
+		return nil, tooMany(RefusedStreams, fmt.Sprintf("you have %d streams open, which is the limit; close one first", limit))
 	}
 	q.streams++
 	u.streams++
@@ -44,16 +48,19 @@ func (q *quota) stream(user string) (release func(), err error) {
 
 // call counts a running call, or says why there may not be one more.
 func (q *quota) call(user string) (release func(), err error) {
+	if q.overloaded() {
+		return nil, overloaded()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.userLocked(user)
 	switch limit := q.limits.MaxCallsPerUser; {
 	case q.calls >= q.limits.MaxStreams:
 		q.tidyLocked(user)
-		return nil, busy(fmt.Sprintf("%d calls are running, which is the limit of this server", q.calls))
+		return nil, busy(RefusedCalls, fmt.Sprintf("%d calls are running, which is the limit of this server", q.calls))
 	case limit >= 0 && u.calls >= limit:
 		q.tidyLocked(user)
-		return nil, tooMany(fmt.Sprintf("you have %d calls running, which is the limit; wait for one to end", limit))
+		return nil, tooMany(RefusedCalls, fmt.Sprintf("you have %d calls running, which is the limit; wait for one to end", limit))
 	}
 	q.calls++
 	u.calls++

@@ -38,12 +38,12 @@ func (t *sessions) add(sess *session) error {
 	if limit := t.srv.limits.MaxSessionsPerUser; limit >= 0 && len(t.byUser[user]) >= limit {
 		if evicted = idlest(t.byUser[user]); evicted == nil {
 			t.mu.Unlock()
-			return tooMany(fmt.Sprintf("you have %d sessions in use, which is the limit; end one with DELETE", limit))
+			return tooMany(RefusedSessions, fmt.Sprintf("you have %d sessions in use, which is the limit; end one with DELETE", limit))
 		}
 	} else if len(t.byID) >= t.srv.limits.MaxStreams {
 		if evicted = idlest(t.byID); evicted == nil {
 			t.mu.Unlock()
-			return busy(fmt.Sprintf("all %d sessions of this server are in use", t.srv.limits.MaxStreams))
+			return busy(RefusedSessions, fmt.Sprintf("all %d sessions of this server are in use", t.srv.limits.MaxStreams))
 		}
 	}
 	if evicted != nil {

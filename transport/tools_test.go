@@ -45,6 +45,9 @@ func newMCPServer(l *lab) *server.MCPServer {
 	tool("fail", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return nil, errors.New("the password is 1234")
 	})
+	tool("refuse", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultError("not today"), nil
+	})
 	tool("panic", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		panic("the password is 1234")
 	})

@@ -80,8 +80,12 @@ type Options struct {
 	// come in. It is asked when what the request opens is known to
 	// [Server.EndUser], so that nothing slips past that. Nil: never.
 	Revoked func(context.Context) bool
-	Logger  *slog.Logger
-	Limits  Limits
+	// Overloaded tells that the server has to save memory: nothing new is let
+	// in then. It is asked for every request and must be quick. Nil: never.
+	Overloaded func() bool
+	Observer   Observer // nil: nobody is told
+	Logger     *slog.Logger
+	Limits     Limits
 }
 
 // Causes of a call's end, found with context.Cause.
@@ -101,6 +105,7 @@ type Server struct {
 	owner        func(*http.Request) Owner
 	subscribable func(user, uri string) bool
 	revoked      func(context.Context) bool
+	observer     Observer
 	log          *slog.Logger
 	limits       Limits
 	seal         cipher.AEAD // of request states
@@ -128,6 +133,7 @@ func New(m *server.MCPServer, opts Options) *Server {
 		owner:        opts.Owner,
 		subscribable: opts.Subscribable,
 		revoked:      opts.Revoked,
+		observer:     opts.Observer,
 		log:          opts.Logger,
 		limits:       opts.Limits.withDefaults(),
 		seal:         newSeal(),
@@ -144,11 +150,17 @@ func New(m *server.MCPServer, opts Options) *Server {
 	if s.revoked == nil {
 		s.revoked = func(context.Context) bool { return false }
 	}
+	if s.observer == nil {
+		s.observer = nobody{}
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.base, s.stop = context.WithCancelCause(context.Background())
 	s.quota.limits = s.limits
+	if s.quota.overloaded = opts.Overloaded; opts.Overloaded == nil {
+		s.quota.overloaded = func() bool { return false }
+	}
 	s.sessions.init(s)
 	s.subs.init(s)
 	if m.GetHooks() == nil {

@@ -58,6 +58,9 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errors.New("the request was not authenticated")
 	}
+	if s.overloaded() {
+		return unavailable("the server is short of memory and takes nothing new; try again later")
+	}
 	welcome, leave, err := s.gate.enter(id.Subject)
 	if err != nil {
 		return err

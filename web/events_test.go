@@ -100,7 +100,7 @@ func TestWire(t *testing.T) {
 	})
 
 	progress := 40
-	sent, err := f.hub.Notify(t.Context(), alice, hub.NotificationDraft{To: "bob", Level: hub.LevelSuccess, Title: "Build", Message: "done", Progress: &progress, Key: "build"})
+	sent, _, err := f.hub.Notify(t.Context(), alice, hub.NotificationDraft{To: "bob", Level: hub.LevelSuccess, Title: "Build", Message: "done", Progress: &progress, Key: "build"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestWire(t *testing.T) {
 
 	lines := f.open(t, "bob", "?types=log")
 	defer lines.close()
-	if _, err := f.hub.WriteLog(t.Context(), alice, hub.LineDraft{Level: hub.LineWarn, Logger: "db", Message: "slow", Fields: object{"ms": 12}}); err != nil {
+	if _, _, err := f.hub.WriteLog(t.Context(), alice, hub.LineDraft{Level: hub.LineWarn, Logger: "db", Message: "slow", Fields: object{"ms": 12}}); err != nil {
 		t.Fatal(err)
 	}
 	lines.wantEvent(t, "log", false, object{"id": "…", "level": "warn", "logger": "db", "message": "slow", "fields": object{"ms": 12.0}, "sender": sender, "time": "…"})
@@ -133,7 +133,7 @@ func TestWire(t *testing.T) {
 
 func (f *fixture) notify(t *testing.T, to, text string) {
 	t.Helper()
-	if _, err := f.hub.Notify(t.Context(), alice, hub.NotificationDraft{To: to, Level: hub.LevelInfo, Message: text}); err != nil {
+	if _, _, err := f.hub.Notify(t.Context(), alice, hub.NotificationDraft{To: to, Level: hub.LevelInfo, Message: text}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -172,7 +172,7 @@ func TestFilters(t *testing.T) {
 	pub.want(t, "notification 5") // it is of no room
 	notes.want(t, "notification 5")
 	for _, level := range []hub.LineLevel{hub.LineDebug, hub.LineInfo, hub.LineWarn, hub.LineError} {
-		if _, err := f.hub.WriteLog(t.Context(), alice, hub.LineDraft{Level: level, Message: string(level)}); err != nil {
+		if _, _, err := f.hub.WriteLog(t.Context(), alice, hub.LineDraft{Level: level, Message: string(level)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -46,17 +46,21 @@ type Options struct {
 	// come in. It is asked when its stream is known to [Server.EndUser], so that
 	// none slips past that. Nil: never.
 	Revoked func(context.Context) bool
-	Logger  *slog.Logger
-	Limits  Limits
+	// Overloaded tells that the server has to save memory: no new stream is let
+	// in then. It must be quick. Nil: never.
+	Overloaded func() bool
+	Logger     *slog.Logger
+	Limits     Limits
 }
 
 // Server serves one hub.
 type Server struct {
-	hub     *hub.Hub
-	actor   func(context.Context) hub.Actor
-	revoked func(context.Context) bool
-	logger  *slog.Logger
-	limits  Limits
+	hub        *hub.Hub
+	actor      func(context.Context) hub.Actor
+	revoked    func(context.Context) bool
+	overloaded func() bool
+	logger     *slog.Logger
+	limits     Limits
 
 	encode   func(id, name string, v any) []byte
 	gate     gate
@@ -68,9 +72,15 @@ type Server struct {
 
 // New makes a server. Call Shutdown when done.
 func New(o Options) *Server {
-	s := &Server{hub: o.Hub, actor: o.Actor, revoked: o.Revoked, logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame}
+	s := &Server{
+		hub: o.Hub, actor: o.Actor, revoked: o.Revoked, overloaded: o.Overloaded,
+		logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame,
+	}
 	if s.revoked == nil {
 		s.revoked = func(context.Context) bool { return false }
+	}
+	if s.overloaded == nil {
+		s.overloaded = func() bool { return false }
 	}
 	s.gate = newGate(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
 	s.resuming = make(turns, s.limits.MaxResuming)

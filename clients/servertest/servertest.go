@@ -3,23 +3,17 @@
 package servertest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -30,7 +24,7 @@ const binaryEnv = "WIGWAG_BINARY"
 
 // patience bounds every wait. It only has to be longer than the slowest
 // machine takes.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Main builds wigwag, the way the tests themselves were built (with the race
 // detector or without), runs the tests of m, and returns the code to exit with.
@@ -106,79 +100,26 @@ type Server struct {
 // the test failed, its log is shown.
 func Start(t *testing.T, args ...string) *Server {
 	t.Helper()
-	const password = "not-a-secret-in-tests"
-	ctx, terminate := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, os.Getenv(binaryEnv),
-		append([]string{"serve", "--addr", "127.0.0.1:0", "--auth=token", "--memory"}, args...)...)
-	cmd.Env = append(os.Environ(), "WIGWAG_ADMIN_PASSWORD="+password)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = patience // then it is killed
-	stderr, err := cmd.StderrPipe()
+	ctx, kill := context.WithCancel(context.WithoutCancel(t.Context())) // t.Context ends before the cleanups
+	t.Cleanup(kill)
+	p, listens, err := Launch(ctx, append([]string{"--auth=token", "--memory"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	if !listens {
+		t.Fatalf("wigwag serve ended before it listened:\n%s", p.Logs())
 	}
-	log := &serverLog{url: make(chan string, 1), ended: make(chan struct{})}
-	go log.read(stderr)
 	t.Cleanup(func() {
-		terminate()
-		<-log.ended
-		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 0 {
-			t.Errorf("wigwag serve, told to stop: %s (%v)", cmd.ProcessState, err)
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if err := p.Stop(ctx); err != nil {
+			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("log of wigwag serve:\n%s", log.String())
+			t.Logf("log of wigwag serve:\n%s", p.Logs())
 		}
 	})
-
-	server := &Server{}
-	select {
-	case server.URL = <-log.url:
-	case <-log.ended:
-		t.Fatal("wigwag serve ended before it listened")
-	case <-time.After(patience):
-		t.Fatal("wigwag serve did not say where it listens")
-	}
-	server.Token = signIn(t, server.URL, password)
-	return server
-}
-
-// serverLog is what a server writes on stderr.
-type serverLog struct {
-	url   chan string   // gets the address once it is known
-	ended chan struct{} // closed when the server has closed its stderr
-
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (l *serverLog) read(stderr io.Reader) {
-	defer close(l.ended)
-	listening := regexp.MustCompile(`msg=listening .*\burl=(\S+)`)
-	lines := bufio.NewReader(stderr)
-	for {
-		line, err := lines.ReadString('\n')
-		l.mu.Lock()
-		l.text.WriteString(line)
-		l.mu.Unlock()
-		if match := listening.FindStringSubmatch(line); match != nil {
-			select {
-			case l.url <- strings.TrimSuffix(match[1], "/"):
-			default: // it is known already
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (l *serverLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	return &Server{URL: p.URL, Token: signIn(t, p.URL, Password)}
 }
 
 func signIn(t *testing.T, url, password string) string {

@@ -35,21 +35,21 @@ type kept struct {
 	hub   *hub.Hub
 }
 
-// openKept opens the store and what stands on it. In the open mode of
-// --auth=none the hub knows only the one user everybody is.
-func openKept(ctx context.Context, o store.Options, open bool) (*kept, error) {
+// openKept opens the store and what stands on it. Of the hub's options those
+// that are not set come from there.
+func openKept(ctx context.Context, o store.Options, ho hub.Options) (*kept, error) {
 	st, err := store.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	k := &kept{store: st}
-	if err := k.stand(ctx, open, o.Logger); err != nil {
+	if err := k.stand(ctx, ho, o.Logger); err != nil {
 		return nil, errors.Join(err, k.close())
 	}
 	return k, nil
 }
 
-func (k *kept) stand(ctx context.Context, open bool, logger *slog.Logger) (err error) {
+func (k *kept) stand(ctx context.Context, ho hub.Options, logger *slog.Logger) (err error) {
 	if k.users, err = auth.NewUsers(k.store.Bucket(store.Users), nil); err != nil {
 		return fmt.Errorf("users: %w", err)
 	}
@@ -59,15 +59,13 @@ func (k *kept) stand(ctx context.Context, open bool, logger *slog.Logger) (err e
 	k.creds = auth.NewCredentials(auth.CredentialsOptions{
 		Store: k.store.Bucket(store.Credentials), Users: k.users, Logger: logger,
 	})
-	var users hub.Users = k.users
-	if open {
-		users = everybody{}
+	if ho.Users == nil {
+		ho.Users = k.users
 	}
-	k.hub, err = hub.New(ctx, hub.Options{
-		Log: k.store.Messages(), Lines: k.store.Lines(),
-		Rooms: k.store.Bucket(store.Rooms), Keys: k.store.Bucket(store.Idempotency),
-		Users: users, Ready: k.store.Ready, Logger: logger,
-	})
+	ho.Log, ho.Lines = k.store.Messages(), k.store.Lines()
+	ho.Rooms, ho.Keys = k.store.Bucket(store.Rooms), k.store.Bucket(store.Idempotency)
+	ho.Ready, ho.Logger = k.store.Ready, logger
+	k.hub, err = hub.New(ctx, ho)
 	return err
 }
 

@@ -123,7 +123,7 @@ func callDesk(ctx context.Context, dir string, fn func(*deskClient) error) error
 		_ = probe.Close()
 	} else {
 		logger := slog.New(slog.DiscardHandler)
-		k, err := openKept(ctx, store.Options{Dir: dir, Logger: logger}, false)
+		k, err := openKept(ctx, store.Options{Dir: dir, Logger: logger}, hub.Options{})
 		if err != nil {
 			return err
 		}

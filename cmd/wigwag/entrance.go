@@ -24,7 +24,7 @@ type entrance struct {
 
 // newEntrance sets up authentication. On the first start it makes the admin.
 func newEntrance(ctx context.Context, s settings, env environment, urls []string, k *kept, logger *slog.Logger) (*entrance, error) {
-	in := &entrance{limits: s.limits, origins: append(append([]string(nil), urls...), s.allowedOrigins...)}
+	in := &entrance{limits: s.userLimits(), origins: append(append([]string(nil), urls...), s.allowedOrigins...)}
 	var err error
 	in.guard, err = auth.Guard(auth.GuardOptions{
 		PublicURLs: urls, Hosts: s.allowedHosts, Origins: s.allowedOrigins, Exempt: []string{"/healthz", "/readyz"}, Logger: logger,
@@ -34,8 +34,6 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 	}
 	if s.auth == "none" {
 		in.identify = auth.Anonymous
-		// All clients are one user here: limits of one user would be limits of all.
-		in.limits.MaxStreamsPerUser, in.limits.MaxCallsPerUser, in.limits.MaxSessionsPerUser = -1, -1, -1
 		in.welcome = fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", firstCall, urls[0])
 		return in, nil
 	}
@@ -93,6 +91,7 @@ func firstAdmin(ctx context.Context, env environment, users *auth.Users) (first 
 func (in *entrance) eventLimits() web.Limits {
 	return web.Limits{
 		MaxStreams: in.limits.MaxStreams, MaxStreamsPerUser: in.limits.MaxStreamsPerUser, StreamLifetime: in.limits.StreamLifetime,
+		Heartbeat: in.limits.Heartbeat, WriteTimeout: in.limits.WriteTimeout,
 	}
 }
 

@@ -19,12 +19,12 @@ const plainWriteTimeout = 30 * time.Second
 
 // routes is the whole surface. Routes have no Methods(): a handler answers 405
 // itself, so that who may ask at all is always decided first.
-func routes(in *entrance, t *transport.Server, events *web.Server, ready func() bool, logger *slog.Logger) http.Handler {
+func routes(in *entrance, t *transport.Server, events *web.Server, a *admission, logger *slog.Logger) http.Handler {
 	pages := cors.New(cors.Options{
 		AllowedOrigins: in.origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
 		AllowedHeaders: []string{"*"}, // among them Mcp-Param-…, whose names are the tools'
-		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id"},
+		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After"},
 		MaxAge:         600,
 	})
 	r := mux.NewRouter().SkipClean(true)
@@ -33,13 +33,13 @@ func routes(in *entrance, t *transport.Server, events *web.Server, ready func() 
 	r.Handle("/messages", pages.Handler(in.identify(http.HandlerFunc(t.ServeMessages))))
 	r.Handle("/events", pages.Handler(in.identify(http.HandlerFunc(events.ServeEvents))))
 	if in.login != nil {
-		r.Handle("/api/login", pages.Handler(in.login))
+		r.Handle("/api/login", pages.Handler(a.only(in.login)))
 	}
 	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	r.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !ready() {
+		if !a.isReady() {
 			w.Header().Set("Retry-After", "2")
-			plain(w, http.StatusServiceUnavailable, "starting or draining\n")
+			plain(w, http.StatusServiceUnavailable, "starting, draining, or without its storage\n")
 			return
 		}
 		plain(w, http.StatusOK, "ok\n")
@@ -47,7 +47,7 @@ func routes(in *entrance, t *transport.Server, events *web.Server, ready func() 
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		auth.WriteProblem(w, http.StatusNotFound, "there is nothing at this address; MCP is at /mcp")
 	})
-	return accessLog(logger, withDeadline(in.guard(r)))
+	return accessLog(logger, a.lastAnswer(withDeadline(in.guard(r))))
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
-	"sync/atomic"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,17 +72,24 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	if err != nil {
 		return err
 	}
-	server, err := newHTTPServer(s, logger)
+	memory, err := limitMemory(ctx, s, env, logger)
 	if err != nil {
 		return err
 	}
-	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: s.maxStore, MaxAge: s.keep, Logger: logger}
+	a := &admission{overloaded: memory.overloaded}
+	server := newHTTPServer(logger)
+	ctx, stop, err := heedHangup(ctx, s, server, logger)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: int64(s.maxStore), MaxAge: s.keep, Logger: logger}
 	if !s.memory {
 		if options.Dir, err = dataFolder(s.data, env); err != nil {
 			return err
 		}
 	}
-	k, err := openKept(ctx, options, s.auth == "none")
+	k, err := openKept(ctx, options, s.hubOptions())
 	if err != nil {
 		return err
 	}
@@ -98,12 +107,12 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		defer stop()
 	}
 	events := web.New(web.Options{
-		Hub: h, Actor: actor, Revoked: in.revoked, Limits: in.eventLimits(), Logger: logger,
+		Hub: h, Actor: actor, Revoked: in.revoked, Overloaded: a.overloaded, Limits: in.eventLimits(), Logger: logger,
 	})
 	t := transport.New(mcp.NewServer(mcp.Options{
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
-		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Logger: logger, Limits: in.limits,
+		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Logger: logger, Limits: in.limits,
 	})
 	mcp.Announce(h, t)
 	defer k.creds.OnRevoked(func(r auth.Revocation) {
@@ -111,45 +120,41 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		events.EndUser(r.User)
 	})()
 
-	var ready atomic.Bool
-	server.Handler = routes(in, t, events, func() bool { return ready.Load() && k.store.Ready() == nil }, logger)
+	a.stored = k.store.Ready
+	server.Handler = routes(in, t, events, a, logger)
 	failed := make(chan error, 1)
 	go func() { failed <- accept(server, listener) }() // ends with the drain
 	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("auth", s.auth))
 	_, _ = io.WriteString(errOut, in.welcome) // a server whose standard error is closed still serves
-	ready.Store(true)
+	a.ready.Store(true)
 
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	ready.Store(false)
-	logger.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("timeout", s.drainTimeout))
-	drain(context.WithoutCancel(ctx), s.drainTimeout, server, t, events, h, logger)
+	r := &running{admission: a, server: server, mcp: t, events: events, hub: h, logger: logger}
+	r.drain(context.WithoutCancel(ctx), s.drainDelay, s.drainTimeout)
 	return err
 }
 
-// drain stops accepting, lets running calls finish, and closes what is left
-// when the time is over.
-func drain(ctx context.Context, timeout time.Duration, server *http.Server, t *transport.Server, events *web.Server, h *hub.Hub, logger *slog.Logger) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	closed := make(chan error, 1)
-	go func() { closed <- server.Shutdown(ctx) }() // ends with ctx
-	h.EndWaits()
-	if err := errors.Join(events.Shutdown(ctx), t.Shutdown(ctx)); err != nil {
-		logger.LogAttrs(ctx, slog.LevelWarn, "some calls did not end in time and were cut off")
+// limitMemory sets the runtime's limit and watches it.
+func limitMemory(ctx context.Context, s settings, env environment, logger *slog.Logger) (*pressure, error) {
+	limit, from, err := memoryLimit(s.memoryLimit, env, debug.SetMemoryLimit(-1), os.DirFS("/"))
+	if err != nil {
+		return nil, err
 	}
-	if err := <-closed; err != nil {
-		logger.LogAttrs(ctx, slog.LevelWarn, "some connections did not end in time and were closed")
-		_ = server.Close() // what it could not close is closed by the end of the process
+	if limit == 0 {
+		debug.SetMemoryLimit(math.MaxInt64)
+	} else {
+		debug.SetMemoryLimit(limit)
+		logger.LogAttrs(ctx, slog.LevelInfo, "memory is limited", slog.Int64("bytes", limit), slog.String("from", from))
 	}
-	logger.LogAttrs(ctx, slog.LevelInfo, "stopped")
+	return newPressure(limit, logger), nil
 }
 
 // newHTTPServer serves HTTP/1.1 and HTTP/2, the latter also without TLS (h2c).
 // Its handlers set their own write deadlines, since streams have none.
-func newHTTPServer(s settings, logger *slog.Logger) (*http.Server, error) {
+func newHTTPServer(logger *slog.Logger) *http.Server {
 	server := &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -163,44 +168,36 @@ func newHTTPServer(s settings, logger *slog.Logger) (*http.Server, error) {
 	server.RegisterOnShutdown(idle.close)
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
+	return server
+}
+
+// heedHangup makes SIGHUP load the TLS certificate again. Where there is none it
+// ends the server as SIGTERM does: the terminal it was started from is closed.
+func heedHangup(ctx context.Context, s settings, server *http.Server, logger *slog.Logger) (context.Context, func(), error) {
 	if s.tlsCert == "" {
 		server.Protocols.SetUnencryptedHTTP2(true)
-		return server, nil
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+		context.AfterFunc(ctx, stop) // the next one ends at once
+		return ctx, stop, nil
 	}
-	cert, err := tls.LoadX509KeyPair(s.tlsCert, s.tlsKey)
+	pair, err := loadKeyPair(s.tlsCert, s.tlsKey, logger)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		return nil, nil, err
 	}
-	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	return server, nil
-}
-
-// newConns are the connections on which nothing has been asked yet. Shutdown
-// would wait some seconds for each of them.
-type newConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-}
-
-func (n *newConns) note(c net.Conn, state http.ConnState) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if state != http.StateNew {
-		delete(n.conns, c)
-		return
-	}
-	if n.conns == nil {
-		n.conns = make(map[net.Conn]struct{})
-	}
-	n.conns[c] = struct{}{}
-}
-
-func (n *newConns) close() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for c := range n.conns {
-		_ = c.Close() // its client has sent nothing that could be lost
-	}
+	server.TLSConfig = pair.config()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	reloading, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also while draining
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pair.reload(reloading, hup)
+	}()
+	return ctx, func() {
+		signal.Stop(hup)
+		cancel()
+		<-done
+	}, nil
 }
 
 func accept(server *http.Server, listener net.Listener) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"wigwag/hub"
 	"wigwag/store"
 	"wigwag/transport"
 )
@@ -28,11 +29,13 @@ type settings struct {
 	tlsKey         string
 	logFormat      string
 	logLevel       string
+	drainDelay     time.Duration
 	drainTimeout   time.Duration
+	memoryLimit    string
 	data           string
 	memory         bool
 	sync           string
-	maxStore       int64
+	maxStore       byteSize
 	keep           time.Duration
 	limits         transport.Limits
 }
@@ -47,23 +50,28 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.tlsKey, "tls-key", "", "PEM file of the certificate's key")
 	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json", on standard error`)
 	f.StringVar(&s.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
-	f.DurationVar(&s.drainTimeout, "drain-timeout", 10*time.Second, "how long running calls may take to end after SIGTERM")
+	f.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to serve on after SIGTERM with /readyz failing, so that a load balancer notices (default: not at all)")
+	f.DurationVar(&s.drainTimeout, "drain-timeout", 10*time.Second, "how long running calls may take to end after that")
 
 	f.StringVar(&s.data, "data", "", "folder where everything is kept (default: $XDG_DATA_HOME/wigwag, else ~/.local/share/wigwag)")
 	f.BoolVar(&s.memory, "memory", false, "keep everything in memory, for trials: it is gone when the server ends")
 	f.StringVar(&s.sync, "sync", store.SyncAlways, `"always" (what is acknowledged is on disk) or "interval" (faster; a power loss may take the last second)`)
-	f.Int64Var(&s.maxStore, "max-store", store.DefaultMaxBytes, "bytes of messages to keep; then sending fails, and nothing is dropped in silence")
+	f.Var(&s.maxStore, "max-store", "messages to keep; then sending fails, and nothing is dropped in silence (default: 4GiB, with --memory 128MiB)")
 	f.DurationVar(&s.keep, "keep", 0, "how long messages are kept (default: forever)")
 
 	l := &s.limits
-	f.Int64Var(&l.MaxBody, "max-body", 4<<20, "largest request body, in bytes")
+	l.MaxBody = 4 << 20
+	f.Var((*byteSize)(&l.MaxBody), "max-body", "largest request body")
 	f.IntVar(&l.MaxStreams, "max-streams", 10_000, "listening streams at a time; also sessions, and running calls")
 	f.IntVar(&l.MaxStreamsPerUser, "max-streams-per-user", 64, "listening streams one user may have (not with --auth=none)")
-	f.IntVar(&l.MaxCallsPerUser, "max-calls-per-user", 32, "calls one user may have running (not with --auth=none)")
+	f.IntVar(&l.MaxCallsPerUser, "max-calls-per-user", 32, "calls one user may have running, and messages on their way in parts (not with --auth=none)")
 	f.IntVar(&l.MaxSessionsPerUser, "max-sessions-per-user", 64, "MCP sessions one user may have; beyond it the one idle longest ends (not with --auth=none)")
 	f.DurationVar(&l.SessionIdle, "session-idle", 24*time.Hour, "an MCP session ends after so long without use")
 	f.DurationVar(&l.StreamLifetime, "stream-lifetime", 30*time.Minute, "a listening connection is asked to reconnect after so long, give or take 20 %")
 	f.DurationVar(&l.MaxCall, "max-call", 10*time.Minute, "longest time a call may run")
+	f.DurationVar(&l.Heartbeat, "heartbeat", 15*time.Second, "a stream that is silent gets a comment this often")
+	f.DurationVar(&l.WriteTimeout, "write-timeout", 10*time.Second, "a client that has not read 64KiB of a stream after so long is cut off")
+	f.StringVar(&s.memoryLimit, "memory-limit", limitAuto, `memory to use, such as 2GiB; when nine tenths are in use nothing new is let in. "auto" is GOMEMLIMIT, else nine tenths of the control group's limit; "none" is no limit`)
 }
 
 func (s *settings) check() error {
@@ -76,23 +84,50 @@ func (s *settings) check() error {
 	if s.memory && s.data != "" {
 		return errors.New("--memory and --data exclude each other")
 	}
-	if s.keep < 0 {
-		return errors.New("--keep must not be negative")
+	for name, v := range map[string]time.Duration{"keep": s.keep, "drain-delay": s.drainDelay} {
+		if v < 0 {
+			return fmt.Errorf("--%s must not be negative", name)
+		}
 	}
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
 	for name, v := range map[string]int64{
-		"max-store": s.maxStore, "max-body": s.limits.MaxBody, "max-streams": int64(s.limits.MaxStreams),
+		"max-body": s.limits.MaxBody, "max-streams": int64(s.limits.MaxStreams),
 		"max-streams-per-user": int64(s.limits.MaxStreamsPerUser), "max-calls-per-user": int64(s.limits.MaxCallsPerUser),
 		"max-sessions-per-user": int64(s.limits.MaxSessionsPerUser), "session-idle": int64(s.limits.SessionIdle),
 		"stream-lifetime": int64(s.limits.StreamLifetime), "max-call": int64(s.limits.MaxCall), "drain-timeout": int64(s.drainTimeout),
+		"heartbeat": int64(s.limits.Heartbeat), "write-timeout": int64(s.limits.WriteTimeout),
 	} {
 		if v <= 0 {
 			return fmt.Errorf("--%s must be more than zero", name)
 		}
 	}
 	return nil
+}
+
+// userLimits are the limits in force. With --auth=none all clients are one user:
+// limits of one user would be limits of all.
+func (s *settings) userLimits() transport.Limits {
+	l := s.limits
+	if s.auth == "none" {
+		l.MaxStreamsPerUser, l.MaxCallsPerUser, l.MaxSessionsPerUser = -1, -1, -1
+	}
+	return l
+}
+
+// hubOptions are the users that the hub knows, where it is not all there are,
+// and its bounds.
+func (s *settings) hubOptions() hub.Options {
+	l := s.userLimits()
+	o := hub.Options{
+		MaxListeners:      2 * l.MaxStreams, // streams of /events, and calls that wait
+		MaxStreamsPerUser: l.MaxCallsPerUser,
+	}
+	if s.auth == "none" {
+		o.Users, o.MaxRoomsPerUser = everybody{}, -1
+	}
+	return o
 }
 
 // environment is where settings come from beside flags.

@@ -1,0 +1,227 @@
+package servertest
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Fault is what a [Proxy] does to one connection. The zero value does nothing.
+type Fault struct {
+	Delay time.Duration // before anything is passed on, each way
+	After int           // bytes of the server that pass before Then
+	Then  Ending
+}
+
+// Ending is how a [Proxy] ends a connection before its time.
+type Ending int
+
+const (
+	// Never: it passes to its end.
+	Never Ending = iota
+	// Reset: both sides get a reset.
+	Reset
+	// HalfOpen: nothing passes any more either way, and neither side is told:
+	// to each it looks as if the other had vanished. After [Proxy.Silence] both
+	// get a reset.
+	HalfOpen
+	// Unavailable: the proxy answers the first request itself with 503, as one
+	// does that cannot reach its server. After does not count.
+	Unavailable
+)
+
+// Proxy stands in front of a server and gets in the way of its connections.
+type Proxy struct {
+	URL     string        // of the server, through the proxy
+	Silence time.Duration // of connections that are [HalfOpen]; set it before the first
+
+	target   string // host and port
+	fault    func(n int) Fault
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  map[*proxied]struct{} // guarded by mu
+	closed chan struct{}         // closed when the test ends
+}
+
+// NewProxy starts a proxy in front of the server at a URL, which need not run
+// yet. fault tells what becomes of the nth connection, from 0; it is called by
+// one goroutine.
+func NewProxy(t *testing.T, server string, fault func(n int) Fault) *Proxy {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{
+		URL: "http://" + listener.Addr().String(), Silence: patience,
+		target: strings.TrimPrefix(server, "http://"), fault: fault, listener: listener,
+		conns: make(map[*proxied]struct{}), closed: make(chan struct{}),
+	}
+	p.running.Go(p.accept)
+	t.Cleanup(func() {
+		close(p.closed)
+		_ = listener.Close() // accept notices
+		p.running.Wait()
+	})
+	return p
+}
+
+// Addr is where the proxy listens, as a Host header names it.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Vanish makes all connections that there are [HalfOpen].
+func (p *Proxy) Vanish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.end(HalfOpen)
+	}
+}
+
+func (p *Proxy) accept() {
+	for n := 0; ; n++ {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		fault := p.fault(n)
+		p.running.Go(func() { p.serve(client, fault) })
+	}
+}
+
+// serve has one connection until both sides are done.
+func (p *Proxy) serve(client net.Conn, fault Fault) {
+	defer client.Close() // again, where it has been reset
+	if fault.Then == Unavailable {
+		unavailable(client)
+		return
+	}
+	dialing, cancel := context.WithTimeout(context.Background(), patience)
+	server, err := new(net.Dialer).DialContext(dialing, "tcp", p.target)
+	cancel()
+	if err != nil {
+		reset(client) // as if it had dialled in vain
+		return
+	}
+	defer server.Close()
+	c := &proxied{client: client, server: server, fault: fault}
+	p.mu.Lock()
+	p.conns[c] = struct{}{}
+	p.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { c.pass(server, client, false) })
+	both.Go(func() { c.pass(client, server, true) })
+	done := make(chan struct{})
+	p.running.Go(func() { both.Wait(); close(done) })
+	select {
+	case <-done:
+	case <-p.closed:
+		c.end(Reset)
+		<-done
+	}
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+	if c.ended() == HalfOpen {
+		timer := time.NewTimer(p.Silence)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-p.closed:
+		}
+	}
+	if c.ended() != Never {
+		reset(client)
+		reset(server)
+	}
+}
+
+// proxied is a connection on both its sides.
+type proxied struct {
+	client, server net.Conn
+	fault          Fault
+
+	mu  sync.Mutex
+	how Ending // of the proxy's making; guarded by mu
+}
+
+// pass hands on what one side sends until it ends or the proxy makes an end.
+func (c *proxied) pass(to, from net.Conn, answers bool) {
+	buf := make([]byte, 16<<10)
+	left := c.fault.After
+	for {
+		n, err := from.Read(buf)
+		if c.fault.Delay > 0 && n > 0 {
+			<-time.After(c.fault.Delay)
+		}
+		if answers && c.fault.Then != Never && n >= left {
+			_, _ = to.Write(buf[:left]) // cut in mid-air
+			c.end(c.fault.Then)
+			return
+		}
+		left -= n
+		if c.ended() != Never {
+			return
+		}
+		if _, failed := to.Write(buf[:n]); failed != nil {
+			c.end(Reset)
+			return
+		}
+		if err == nil {
+			continue
+		}
+		if tcp, ok := to.(*net.TCPConn); ok && err == io.EOF && c.ended() == Never {
+			_ = tcp.CloseWrite() // the other direction goes on
+			return
+		}
+		c.end(Reset)
+		return
+	}
+}
+
+// end stops both directions. The first end counts.
+func (c *proxied) end(how Ending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.how != Never {
+		return
+	}
+	c.how = how
+	past := time.Unix(1, 0)
+	_ = c.client.SetDeadline(past) // pass returns; both are closed by serve
+	_ = c.server.SetDeadline(past)
+}
+
+func (c *proxied) ended() Ending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.how
+}
+
+// reset closes a connection without a proper end.
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+// unavailable answers a request with 503.
+func unavailable(client net.Conn) {
+	_ = client.SetDeadline(time.Now().Add(time.Second)) // it is a fault anyway
+	buf := make([]byte, 16<<10)
+	_, _ = client.Read(buf)
+	_, _ = io.WriteString(client, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: close\r\n\r\nunavailable\n")
+	if tcp, ok := client.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	for err := error(nil); err == nil; { // so that the answer is not overtaken by the reset
+		_, err = client.Read(buf)
+	}
+}
