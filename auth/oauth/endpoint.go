@@ -147,14 +147,14 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	return form, nil
 }
 
-// once refuses a parameter that comes twice (RFC 6749, section 3.1).
-func once(params url.Values, except ...string) error {
+// repeated says which parameter comes twice (RFC 6749, section 3.1), or is empty.
+func repeated(params url.Values, except ...string) string {
 	for name, values := range params {
 		if len(values) > 1 && !slices.Contains(except, name) {
-			return invalidRequest("the parameter %s is there %d times; send it once", clip(name), len(values))
+			return fmt.Sprintf("the parameter %s is there %d times; send it once", clip(name), len(values))
 		}
 	}
-	return nil
+	return ""
 }
 
 // clip bounds what a client can write into an answer or a log line.

@@ -5,11 +5,11 @@
 // 8707, 9207 and 9728 and the Client ID Metadata Document draft ask of such a
 // server, and refuses the rest.
 //
-// Who the people are, how access tokens are signed and where things are kept
-// is behind the small interfaces of ports.go. All that must outlive a request
-// is in the [Store]: a flow goes on after a restart, and on another node. What
-// a browser has not signed in for yet is not kept at all: the authorization
-// request travels in the address of its pages.
+// The people, their web sessions and the tokens are package auth's. This one
+// keeps clients, codes and what was consented to, all of it in its store: a
+// flow goes on after a restart, and on another node. What a browser has not
+// signed in for yet is not kept at all: the authorization request travels in
+// the address of its pages.
 package oauth
 
 import (
@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/rs/cors"
+
+	"wigwag/auth"
 )
 
 // Where the endpoints are, below each public URL.
@@ -45,10 +47,13 @@ type Options struct {
 	// Service is the service's name on its pages. The default is "wigwag".
 	Service string
 
-	Accounts Accounts // required
-	Signer   Signer   // required
-	Store    Store    // required; nobody else writes to it
-	Audit    Audit    // required
+	Browsers    Browsers    // required
+	Users       Users       // required
+	Tokens      Tokens      // required
+	Credentials Credentials // required
+	Keys        Keys        // required
+	Store       auth.Store  // of clients, codes and consents; required, of its own
+	Audit       auth.Audit  // required
 
 	// NoRegistration turns dynamic client registration (RFC 7591) off. Clients
 	// with a metadata document are let in all the same: they are known by
@@ -84,8 +89,8 @@ func New(o Options) (*Server, error) {
 }
 
 func newServer(o Options, f *fetcher, now func() time.Time) (*Server, error) {
-	if o.Accounts == nil || o.Signer == nil || o.Store == nil || o.Audit == nil || o.Logger == nil {
-		return nil, errors.New("oauth: Accounts, Signer, Store, Audit and Logger are required")
+	if slices.Contains([]any{o.Browsers, o.Users, o.Tokens, o.Credentials, o.Keys, o.Store, o.Audit}, nil) || o.Logger == nil {
+		return nil, errors.New("oauth: Browsers, Users, Tokens, Credentials, Keys, Store, Audit and Logger are required")
 	}
 	if o.Service == "" {
 		o.Service = "wigwag"
@@ -156,20 +161,6 @@ func (s *Server) routes() map[string]http.Handler {
 		handlers[path] = get.Handler(s.endpoint(s.o.LimitDiscovery, h, http.MethodGet, http.MethodHead))
 	}
 	return handlers
-}
-
-// GrantLive reports whether an access token of that grant is still good: the
-// grant is there and was not revoked. It answers from memory.
-func (s *Server) GrantLive(id string) bool {
-	_, revision, err := load[grant](s.records, grantKey(id))
-	return err == nil && revision != 0
-}
-
-// OnRevoked calls fn with every grant that ends from now on, on whichever node,
-// one at a time, until stop is called; fn must not call stop. GrantLive is
-// false for it by then.
-func (s *Server) OnRevoked(fn func(grant string)) (stop func()) {
-	return s.records.onDeleted(grantPrefix, fn)
 }
 
 func connectionAddr(r *http.Request) netip.Addr {

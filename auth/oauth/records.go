@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"wigwag/auth"
 )
 
 // formatVersion is the version of all that is stored. Each record says its own.
@@ -24,10 +26,10 @@ const (
 	sweepEvery = time.Minute
 )
 
-// records are what this package keeps in its store: clients, codes, grants and
-// consents, by a key that begins with their kind.
+// records are what this package keeps in its store: clients, codes and consents,
+// each under a key that begins with its kind.
 type records struct {
-	store Store
+	store auth.Store
 	now   func() time.Time
 	stop  func() // the watch
 
@@ -48,7 +50,7 @@ type record[T any] struct {
 	Data T `json:"data"`
 }
 
-func newRecords(store Store, now func() time.Time) *records {
+func newRecords(store auth.Store, now func() time.Time) *records {
 	rs := &records{store: store, now: now, index: map[string]heading{}}
 	rs.stop = store.Watch(func(key string, value []byte, _ uint64) {
 		rs.mu.Lock()
@@ -227,16 +229,6 @@ func (rs *records) ended() []string {
 		}
 	}
 	return keys
-}
-
-// onDeleted calls fn with the rest of every key that begins with prefix and is
-// deleted from now on.
-func (rs *records) onDeleted(prefix string, fn func(rest string)) (stop func()) {
-	return rs.store.Watch(func(key string, value []byte, _ uint64) {
-		if rest, ok := strings.CutPrefix(key, prefix); ok && value == nil {
-			fn(rest)
-		}
-	})
 }
 
 // kindOf is a key without what is secret or somebody's name.

@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+
+	"wigwag/auth"
 )
 
 const (
@@ -19,10 +20,10 @@ const (
 	maxRedirects = 10
 	maxName      = 80 // of a client, in characters
 	// unusedFor is how long a client is kept that nobody has allowed anything,
-	// and usedFor one that somebody has, from the last time its refresh token
-	// was used; it outlives its grants.
+	// and usedFor one that somebody has, from the last time a token was
+	// given to it; it outlives its refresh tokens, which end after 30 days.
 	unusedFor = 24 * time.Hour
-	usedFor   = grantIdle + 30*24*time.Hour
+	usedFor   = 60 * 24 * time.Hour
 
 	clientPrefix   = "client/"
 	clientIDPrefix = "c_"
@@ -139,7 +140,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	if err := create(r.Context(), s.records, clientPrefix+c.ID, record[client]{heading: heading{Ends: now.Add(unusedFor)}, Data: c}); err != nil {
 		return err
 	}
-	s.audit(r, "client.registered", slog.String("client", c.ID), slog.String("client_name", c.Name), slog.Any("redirects", c.Redirects))
+	s.audit(r, auth.Event{Action: "client.register", Client: c.ID, Detail: fmt.Sprintf("%q for %s", c.Name, strings.Join(c.Redirects, " "))})
 	writeJSON(w, http.StatusCreated, struct {
 		ClientID      string   `json:"client_id"`
 		IssuedAt      int64    `json:"client_id_issued_at"`
@@ -174,7 +175,7 @@ func validHandle(s, prefix string) bool {
 	})
 }
 
-// audit records something a request did.
-func (s *Server) audit(r *http.Request, action string, attrs ...slog.Attr) {
-	s.o.Audit.Record(r.Context(), action, append(attrs, slog.String("remote", fmt.Sprint(s.o.RemoteAddr(r))))...)
+// audit records something that a request did or was refused.
+func (s *Server) audit(r *http.Request, e auth.Event) {
+	s.o.Audit.Record(auth.WithRemote(r.Context(), s.o.RemoteAddr(r)), e)
 }
