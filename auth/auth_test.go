@@ -56,21 +56,70 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// keysOf takes the newest key last.
+// keysOf are stored keys; the first one signs.
 func keysOf(t *testing.T, keys ...*ecdsa.PrivateKey) *Keys {
 	t.Helper()
-	k, err := newKeys(keys...)
+	store := NewMemoryStore()
+	var ders [][]byte
+	for _, key := range keys {
+		ders = append(ders, stored(t, key))
+	}
+	write(t, store, signingKeys, stringOf(t, 1, ders...))
+	return loadKeys(t, store)
+}
+
+// keyID is that of the key that signs.
+func keyID(t *testing.T, k *Keys) string {
+	t.Helper()
+	key, err := k.signing()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k
+	return key.id
 }
 
-// newTokens has users of any name, whose generations are "of" and the name.
+// newTokensOf stands on users and keys, and on a store of its own or, if there
+// is one, the given.
+func newTokensOf(t *testing.T, users *Users, keys *Keys, stores ...Store) *Tokens {
+	t.Helper()
+	stores = append(stores, NewMemoryStore())
+	logger := slog.New(slog.DiscardHandler)
+	credentials := NewCredentials(CredentialsOptions{Store: stores[0], Users: users, Audit: users.audit, Logger: logger})
+	t.Cleanup(credentials.Close)
+	tokens, err := NewTokens(TokensOptions{
+		Issuer: testIssuer, Keys: keys, Users: users, Credentials: credentials, Audit: users.audit, Logger: logger,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+// issue returns a new access token and the identity it proves: of a login, or,
+// for a client, of a grant.
+func issue(t *testing.T, tokens *Tokens, name, client string) (string, Identity) {
+	t.Helper()
+	var issued Issued
+	var err error
+	if client == "" {
+		issued, err = tokens.Login(t.Context(), find(t, tokens, name))
+	} else {
+		issued, err = tokens.Authorize(t.Context(), find(t, tokens, name), Authorization{
+			Client: client, ClientName: "The Client", Resource: testIssuer + "/mcp", Scopes: ScopesEveryday,
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued.Access, issued.Identity
+}
+
+// newTokens has users of any name, whose generations are "of" and the name, and
+// who are logged in by the credential of that name.
 func newTokens(t *testing.T, key *ecdsa.PrivateKey, names ...string) *Tokens {
 	t.Helper()
 	var f fakeHashes
-	users, err := newUsers(NewMemoryStore(), f.hasher())
+	users, err := newUsers(NewMemoryStore(), nil, f.hasher())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +128,12 @@ func newTokens(t *testing.T, key *ecdsa.PrivateKey, names ...string) *Tokens {
 			t.Fatal(ok, err)
 		}
 	}
-	tokens, err := NewTokens(testIssuer, keysOf(t, key), users)
-	if err != nil {
-		t.Fatal(err)
+	tokens := newTokensOf(t, users, keysOf(t, key))
+	for _, name := range names {
+		r := tokens.newCredential(find(t, tokens, name), Credential{Kind: KindLogin, Scopes: ScopeAdmin}, refreshIdle)
+		if err := tokens.credentials.add(t.Context(), "login of "+name, r); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return tokens
 }
@@ -176,10 +228,7 @@ func TestAuth8KeyOfIssuedTokens(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice", "bob")
 	key := func(user, client string) string {
 		t.Helper()
-		token, issued, err := tokens.Issue(find(t, tokens, user), client)
-		if err != nil {
-			t.Fatal(err)
-		}
+		token, issued := issue(t, tokens, user, client)
 		id, err := tokens.Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
@@ -209,7 +258,7 @@ func TestAnonymous(t *testing.T) {
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", nil)
 	r.Header.Set("Authorization", "Bearer whatever")
 	do(h, r)
-	if got != (Identity{Subject: "anonymous"}) {
+	if got != (Identity{Subject: "anonymous", Role: RoleMember, Scopes: ScopeAdmin &^ scopeAdmin}) {
 		t.Errorf("identity = %+v", got)
 	}
 	if _, ok := FromContext(t.Context()); ok {

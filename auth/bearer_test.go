@@ -28,7 +28,7 @@ func (u unreadable) Read([]byte) (int, error) {
 // Also line 11: the challenge of --auth=token names no resource metadata.
 func TestAuth11ChallengeOnEveryMethod(t *testing.T) {
 	logger, logs := newLogger()
-	h := Bearer(newTokens(t, newKey(t), "alice"), logger)(unreachable(t))
+	h := Bearer(BearerOptions{Verifier: newTokens(t, newKey(t), "alice"), Logger: logger})(unreachable(t))
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 		r := httptest.NewRequestWithContext(t.Context(), method, "/mcp", unreadable{t})
 		r.Header.Set("MCP-Protocol-Version", "nonsense")
@@ -47,10 +47,7 @@ func TestAuth11ChallengeOnEveryMethod(t *testing.T) {
 
 func TestAuth3AuthorizationHeader(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue(find(t, tokens, "alice"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	token, _ := issue(t, tokens, "alice", "")
 	fit := "Bearer " + strings.Repeat("a", maxAuthorization-len("Bearer "))
 
 	for name, tc := range map[string]struct {
@@ -81,7 +78,7 @@ func TestAuth3AuthorizationHeader(t *testing.T) {
 			logger, logs := newLogger()
 			var id Identity
 			var passedOn string
-			h := Bearer(tokens, logger)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			h := Bearer(BearerOptions{Verifier: tokens, Logger: logger})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				id, _ = FromContext(r.Context())
 				passedOn = r.Header.Get("Authorization")
 			}))
@@ -108,17 +105,11 @@ func TestAuth3AuthorizationHeader(t *testing.T) {
 
 func TestAuth4QueryTokensAreIgnored(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice", "bob")
-	alice, _, err := tokens.Issue(find(t, tokens, "alice"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bob, _, err := tokens.Issue(find(t, tokens, "bob"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	alice, _ := issue(t, tokens, "alice", "")
+	bob, _ := issue(t, tokens, "bob", "")
 	for _, target := range []string{"/mcp?access_token=", "/sse?token=", "/messages?sessionId=x&access_token="} {
 		logger, logs := newLogger()
-		guarded := Bearer(tokens, logger)
+		guarded := Bearer(BearerOptions{Verifier: tokens, Logger: logger})
 
 		res := do(guarded(unreachable(t)), httptest.NewRequestWithContext(t.Context(), "POST", target+alice, nil))
 		if res.status != 401 || res.header.Get("WWW-Authenticate") != "Bearer" {
@@ -146,12 +137,9 @@ func TestAuth4QueryTokensAreIgnored(t *testing.T) {
 // A token in the body (RFC 6750, section 2.2) is none either.
 func TestAuth6CookiesAreNotAccepted(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue(find(t, tokens, "alice"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	token, _ := issue(t, tokens, "alice", "")
 	logger, logs := newLogger()
-	h := Bearer(tokens, logger)(unreachable(t))
+	h := Bearer(BearerOptions{Verifier: tokens, Logger: logger})(unreachable(t))
 	for _, path := range []string{"/mcp", "/sse", "/messages?sessionId=x"} {
 		for _, name := range []string{"token", "access_token", "Authorization", "session", "__Host-session"} {
 			r := httptest.NewRequestWithContext(t.Context(), "POST", path, nil)
@@ -181,9 +169,10 @@ func (f verifierFunc) Verify(ctx context.Context, token string) (Identity, error
 // 401 would throw it away.
 func TestVerifierFails(t *testing.T) {
 	logger, logs := newLogger()
-	h := Bearer(verifierFunc(func(context.Context, string) (Identity, error) {
+	gone := verifierFunc(func(context.Context, string) (Identity, error) {
 		return Identity{}, errors.New("store at 10.0.0.1 is gone")
-	}), logger)(unreachable(t))
+	})
+	h := Bearer(BearerOptions{Verifier: gone, Logger: logger})(unreachable(t))
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", nil)
 	r.Header.Set("Authorization", "Bearer x")
 	res := do(h, r)

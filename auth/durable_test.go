@@ -21,19 +21,16 @@ func TestAuth21UsersAndKeysSurviveARestart(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = st.Close() }) // again is harmless
 		var f fakeHashes
-		users, err := newUsers(st.Bucket(store.Users), f.hasher())
+		users, err := newUsers(st.Bucket(store.Users), nil, f.hasher())
 		if err != nil {
 			t.Fatal(err)
 		}
-		tokens, err := NewTokens(testIssuer, loadKeys(t, st.Bucket(store.Keys)), users)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tokens := newTokensOf(t, users, loadKeys(t, st.Bucket(store.Keys)), st.Bucket(store.Credentials))
 		if list, err := users.List(); err != nil || len(users.Names()) != len(list) || restarted != (len(list) == 1) {
 			t.Errorf("restarted %t: %+v, %v", restarted, list, err)
 		}
 		if !restarted {
-			if _, err := users.Create(t.Context(), "alice", "password-a"); err != nil {
+			if _, err := users.Create(t.Context(), "alice", "password-a", RoleMember); err != nil {
 				t.Fatal(err)
 			}
 			token, id = login(t, tokens, "alice", "password-a")
@@ -41,7 +38,7 @@ func TestAuth21UsersAndKeysSurviveARestart(t *testing.T) {
 		expectRevoked(t, tokens, token, id, false)
 		if restarted {
 			told := make(chan string, 10)
-			stop := users.OnRevoked(func(user string) { told <- user })
+			stop := tokens.credentials.OnRevoked(func(r Revocation) { told <- r.User })
 			if err := users.SetPassword(t.Context(), "alice", "password-c"); err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,19 +86,13 @@ func stringOf(t *testing.T, version int, ders ...[]byte) string {
 func TestAuth21KeysAreKept(t *testing.T) {
 	store := NewMemoryStore()
 	users, _ := newTestUsers(t, &fakeHashes{})
+	credentials := NewMemoryStore()
 	tokensOf := func(keys *Keys) *Tokens {
 		t.Helper()
-		tokens, err := NewTokens(testIssuer, keys, users)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tokens
+		return newTokensOf(t, users, keys, credentials)
 	}
 	first := tokensOf(loadKeys(t, store))
-	token, _, err := first.Issue(find(t, first, "alice"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	token, _ := issue(t, first, "alice", "")
 	_, before := store.Get(signingKeys)
 	if _, err := tokensOf(loadKeys(t, store)).Verify(t.Context(), token); err != nil {
 		t.Errorf("with the same keys: %v", err)
@@ -119,7 +114,7 @@ func TestStoredKeys(t *testing.T) {
 		Version int
 		Keys    []map[string]string
 	}
-	if err := json.Unmarshal(value, &got); err != nil || got.Version != 1 || len(got.Keys) != 1 || len(got.Keys[0]) != 2 {
+	if err := json.Unmarshal(value, &got); err != nil || got.Version != 1 || len(got.Keys) != 2 || len(got.Keys[0]) != 3 || len(got.Keys[1]) != 2 {
 		t.Fatalf("stored: %+v, %v", got, err)
 	}
 	der, err := base64.StdEncoding.DecodeString(got.Keys[0]["pkcs8"])
@@ -127,10 +122,12 @@ func TestStoredKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil || !keys.byID[keys.newest].Equal(key) {
-		t.Errorf("stored is another key: %v", err)
+	if signing, err2 := keys.signing(); err != nil || err2 != nil || !signing.private.Equal(key) {
+		t.Errorf("stored is another key: %v, %v", err, err2)
 	}
 	expectMilliseconds(t, got.Keys[0]["created"])
+	expectMilliseconds(t, got.Keys[0]["signs"])
+	expectMilliseconds(t, got.Keys[1]["created"])
 }
 
 func TestNodesThatStartAtOnceAgreeOnTheKey(t *testing.T) {
@@ -138,58 +135,165 @@ func TestNodesThatStartAtOnceAgreeOnTheKey(t *testing.T) {
 		store := &hookedStore{Store: NewMemoryStore()}
 		var other *Keys
 		store.beforePut = func(string) { other = loadKeys(t, store.Store) }
-		if keys := loadKeys(t, store); keys.newest != other.newest || len(keys.byID) != 1 {
-			t.Error("there are two keys")
+		if keys := loadKeys(t, store); !slices.Equal(keyIDs(t, keys), keyIDs(t, other)) {
+			t.Error("the keys differ")
 		}
 	})
 	t.Run("all", func(t *testing.T) {
 		store := NewMemoryStore()
 		var wg sync.WaitGroup
-		newest := make([]string, 10)
-		for i := range newest {
+		seen := make([][]string, 10)
+		for i := range seen {
 			wg.Go(func() {
 				keys, err := LoadKeys(t.Context(), store)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				newest[i] = keys.newest
+				seen[i] = keyIDs(t, keys)
 			})
 		}
 		wg.Wait()
-		for _, id := range newest {
-			if id == "" || id != newest[0] {
-				t.Errorf("keys %q", newest)
+		for _, ids := range seen {
+			if len(ids) != 2 || !slices.Equal(ids, seen[0]) {
+				t.Errorf("keys %q", seen)
 				break
 			}
 		}
 	})
 }
 
-// While keys are changed, tokens of the old one stay good.
-func TestAuth20SeveralKeys(t *testing.T) {
-	store := NewMemoryStore()
-	old, now := newKey(t), newKey(t)
-	write(t, store, signingKeys, stringOf(t, 1, stored(t, old), stored(t, now)))
-	both := newTokens(t, now, "alice")
-	both.keys = loadKeys(t, store)
-	before, after := newTokens(t, old, "alice"), newTokens(t, now, "alice")
+// keyIDs are those that are published.
+func keyIDs(t *testing.T, k *Keys) []string {
+	t.Helper()
+	value, err := k.JWKS()
+	if err != nil {
+		t.Error(err)
+	}
+	var set struct{ Keys []struct{ Kid string } }
+	if err := json.Unmarshal(value, &set); err != nil {
+		t.Error(err)
+	}
+	var ids []string
+	for _, key := range set.Keys {
+		ids = append(ids, key.Kid)
+	}
+	return ids
+}
 
-	for name, signer := range map[string]*Tokens{"old": before, "new": after, "both": both} {
-		token, _, err := signer.Issue(find(t, signer, "alice"), "")
+// A key is published before it signs, signs, and is published until what it
+// signed has ended; on every node.
+func TestAuth20Rotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		store, users := NewMemoryStore(), NewMemoryStore()
+		keys, node := loadKeys(t, store), loadKeys(t, store)
+		var f fakeHashes
+		people, err := newUsers(users, nil, f.hasher())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := both.Verify(t.Context(), token); err != nil {
-			t.Errorf("signed with %s: %v", name, err)
+		if _, err := people.Create(ctx, "alice", "password-a", RoleMember); err != nil {
+			t.Fatal(err)
 		}
-		if _, err := after.Verify(t.Context(), token); (err == nil) != (name != "old") {
-			t.Errorf("signed with %s, verified with the new one: %v", name, err)
+		credentials := NewMemoryStore()
+		here, there := newTokensOf(t, people, keys, credentials), newTokensOf(t, people, node, credentials)
+
+		first := keyIDs(t, keys)
+		if len(first) != 2 || keyID(t, keys) != first[0] {
+			t.Fatalf("at first %q, and %s signs", first, keyID(t, keys))
 		}
-		mixed := forge(t, before, jwt.SigningMethodES256, now, nil) // the new key under the old one's name
-		if _, err := both.Verify(t.Context(), mixed); err == nil {
-			t.Error("a key is good under the ID of another")
+		old, _ := issue(t, here, "alice", "")
+		if err := keys.Rotate(ctx); err != nil {
+			t.Fatal(err)
 		}
+		second := keyIDs(t, node)
+		if len(second) != 3 || !slices.Equal(second[:2], first) || keyID(t, node) != first[1] {
+			t.Errorf("then %q, and %s signs", second, keyID(t, node))
+		}
+		young, _ := issue(t, there, "alice", "")
+		for _, tokens := range []*Tokens{here, there} {
+			for name, token := range map[string]string{"old": old, "new": young} {
+				if _, err := tokens.Verify(ctx, token); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		pass(keyAfter + time.Second)
+		if err := node.Rotate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if third := keyIDs(t, keys); len(third) != 3 || !slices.Equal(third[:2], second[1:]) || keyID(t, keys) != second[2] {
+			t.Errorf("at last %q, and %s signs", third, keyID(t, keys))
+		}
+	})
+}
+
+// Keys are rotated after 90 days, once by all nodes, when a token is issued.
+func TestAuth20RotationWhenDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens := newTokens(t, newKey(t), "alice")
+		first := keyIDs(t, tokens.keys)
+		pass(keyLifetime - time.Minute)
+		issue(t, tokens, "alice", "")
+		if now := keyIDs(t, tokens.keys); !slices.Equal(now, first) {
+			t.Errorf("too early: %q after %q", now, first)
+		}
+		pass(time.Minute)
+		var wg sync.WaitGroup
+		for range 16 {
+			node := loadKeys(t, tokens.keys.store)
+			wg.Go(func() {
+				if err := node.RotateWhenDue(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if now := keyIDs(t, tokens.keys); len(now) != 3 || keyID(t, tokens.keys) != first[1] {
+			t.Errorf("%q after %q", now, first)
+		}
+		tokens.keys.store = fullStore{tokens.keys.store}
+		pass(keyLifetime)
+		issue(t, tokens, "alice", "") // with the key there is
+	})
+}
+
+// The key set holds what verifies a token, and nothing secret.
+func TestAuth20JWKS(t *testing.T) {
+	keys := loadKeys(t, NewMemoryStore())
+	value, err := keys.JWKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set struct{ Keys []map[string]string }
+	if err := json.Unmarshal(value, &set); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range set.Keys {
+		if len(key) != 7 || key["kty"] != "EC" || key["crv"] != "P-256" || key["alg"] != "ES256" || key["use"] != "sig" {
+			t.Errorf("%v", key)
+		}
+		public, err := keys.verifying(key["kid"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x, y, err := coordinates(public); err != nil || key["x"] != x || key["y"] != y {
+			t.Errorf("%v: %s, %s, %v", key, x, y, err)
+		}
+	}
+}
+
+// A key is good under its own ID only.
+func TestAuth20KeyOfAnotherID(t *testing.T) {
+	old, now := newKey(t), newKey(t)
+	both := newTokens(t, old, "alice")
+	both.keys = keysOf(t, old, now)
+	if _, err := both.Verify(t.Context(), forge(t, both, jwt.SigningMethodES256, old, nil)); err != nil {
+		t.Error(err)
+	}
+	if _, err := both.Verify(t.Context(), forge(t, both, jwt.SigningMethodES256, now, nil)); err == nil {
+		t.Error("a key is good under the ID of another")
 	}
 }
 
@@ -211,7 +315,7 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 		"newer":       {stringOf(t, 2, good), "by a newer wigwag, in version 2; this one reads version 1"},
 		"newer still": {`{"version":3,"keys":"elsewhere"}`, "by a newer wigwag, in version 3"},
 		"other type":  {`{"version":1,"keys":"elsewhere"}`, "damaged"},
-		"no keys":     {stringOf(t, 1), "damaged: there is none"},
+		"no keys":     {stringOf(t, 1), "damaged: there is none that signs"},
 		"cut":         {stringOf(t, 1, good, good[:40]), "damaged: key 2"},
 		"P-384":       {stringOf(t, 1, good, stored(t, p384)), "damaged: key 2 is not a P-256 key"},
 		"Ed25519":     {stringOf(t, 1, stored(t, edwards)), "damaged: key 1 is not a P-256 key"},

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/netip"
 	"strings"
@@ -19,14 +20,32 @@ type link struct {
 	Expires time.Time `json:"expires"`
 }
 
+// CreateWithLink adds a user as [Users.Create] does, but without a password,
+// and returns the secret of a link as [Users.NewLink] does: the first
+// administrator, who is to choose a password then.
+func (u *Users) CreateWithLink(ctx context.Context, name string, role Role) (secret string, err error) {
+	if err := checkNew(name, role); err != nil {
+		return "", err
+	}
+	random, l := newLink()
+	if _, err := u.add(ctx, name, record{Created: now(), Role: role, Generation: rand.Text(), Link: l}); err != nil {
+		return "", err
+	}
+	return name + "." + random, nil
+}
+
+func newLink() (random string, l *link) {
+	random, hash := newSecret()
+	return random, &link{Hash: hash, Expires: now().Add(linkLifetime)}
+}
+
 // NewLink returns the secret of a link with which a user can sign in once,
-// within 24 hours, without a password: the first administrator, or whoever has
-// forgotten it. One made before is void. It returns [ErrUnknownUser] when there
+// within 24 hours, without a password: whoever has forgotten it. One made before is void. It returns [ErrUnknownUser] when there
 // is no such user.
 func (u *Users) NewLink(ctx context.Context, name string) (secret string, err error) {
-	random, hash := newSecret()
+	random, l := newLink()
 	err = u.changeAndTell(ctx, name, Event{Action: "user.link"}, func(r *record) bool {
-		r.Link = &link{Hash: hash, Expires: now().Add(linkLifetime)}
+		r.Link = l
 		return true
 	})
 	if err != nil {

@@ -19,10 +19,7 @@ import (
 func newLogin(t *testing.T, f *fakeHashes) (http.Handler, *Tokens, *logBuffer) {
 	t.Helper()
 	users, _ := newTestUsers(t, f)
-	tokens, err := NewTokens(testIssuer, keysOf(t, newKey(t)), users)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tokens := newTokensOf(t, users, keysOf(t, newKey(t)))
 	logger, logs := newLogger()
 	return Login(LoginOptions{Users: users, Tokens: tokens, Logger: logger}), tokens, logs
 }
@@ -44,16 +41,20 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	token, _ := got["token"].(string)
-	if res.status != 200 || len(got) != 3 || got["token_type"] != "Bearer" || got["expires_in"] != 3600.0 {
+	if res.status != 200 || len(got) != 4 || got["token_type"] != "Bearer" || got["expires_in"] != 3600.0 {
 		t.Errorf("status %d, %v", res.status, got)
 	}
 	if res.header.Get("Content-Type") != "application/json" || res.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("header %v", res.header)
 	}
+	refresh, _ := got["refresh_token"].(string)
+	if issued, err := tokens.Refresh(t.Context(), refresh, Refresh{}); err != nil || issued.Identity.Subject != "alice" {
+		t.Errorf("refreshed: %+v, %v", issued.Identity, err)
+	}
 	if id, err := tokens.Verify(t.Context(), token); err != nil || id.Subject != "alice" || id.Client != "" {
 		t.Errorf("%+v, %v", id, err)
 	}
-	if out := logs.String(); strings.Contains(out, "password-a") || strings.Contains(out, token) || !strings.Contains(out, "user=alice") {
+	if out := logs.String(); strings.Contains(out, "password-a") || strings.Contains(out, token) || strings.Contains(out, refresh[:52]) || strings.Contains(out, refresh[53:]) || !strings.Contains(out, "user=alice") {
 		t.Errorf("log: %s", out)
 	}
 }

@@ -31,7 +31,7 @@ func dial(t *testing.T, srv *httptest.Server) net.Conn {
 // announced.
 func TestRefusedAtOnceWithoutBody(t *testing.T) {
 	logger, _ := newLogger()
-	srv := httptest.NewServer(Bearer(newTokens(t, newKey(t)), logger)(unreachable(t)))
+	srv := httptest.NewServer(Bearer(BearerOptions{Verifier: newTokens(t, newKey(t)), Logger: logger})(unreachable(t)))
 	t.Cleanup(srv.Close)
 	conn := dial(t, srv)
 	if _, err := fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"); err != nil {
@@ -50,12 +50,9 @@ func TestRefusedAtOnceWithoutBody(t *testing.T) {
 func TestConnectionGoesOnAfterRefusal(t *testing.T) {
 	logger, _ := newLogger()
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue(find(t, tokens, "alice"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	token, _ := issue(t, tokens, "alice", "")
 	late := make(chan struct{})
-	srv := httptest.NewServer(Bearer(tokens, logger)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(Bearer(BearerOptions{Verifier: tokens, Logger: logger})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-late:
 		case <-r.Context().Done():

@@ -26,7 +26,7 @@ func TestStoredUser(t *testing.T) {
 		return got
 	}
 	got := read()
-	if len(got) != 4 || got["version"] != 1.0 || got["password_hash"] != "19456 password-a" || len(got["generation"].(string)) < 26 {
+	if len(got) != 5 || got["role"] != "member" || got["version"] != 1.0 || got["password_hash"] != "19456 password-a" || len(got["generation"].(string)) < 26 {
 		t.Errorf("stored: %v", got)
 	}
 	expectMilliseconds(t, got["created"].(string))
@@ -34,14 +34,14 @@ func TestStoredUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	disabled := read()
-	if len(disabled) != 5 || disabled["disabled"] != true || disabled["version"] != 1.0 ||
+	if len(disabled) != 7 || disabled["ended"] == nil || disabled["disabled"] != true || disabled["version"] != 1.0 ||
 		disabled["created"] != got["created"] || disabled["password_hash"] != got["password_hash"] {
 		t.Errorf("stored: %v after %v", disabled, got)
 	}
 	// And as they were stored once.
 	write(t, store, "bob", `{"version":1,"created":"2026-01-02T03:04:05.678Z","password_hash":"19456 password-b","generation":"g"}`)
 	bob, err := users.Authenticate(t.Context(), home, "bob", "password-b")
-	if want := (User{Name: "bob", Created: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), generation: "g"}); err != nil || bob != want {
+	if want := (User{Name: "bob", Role: RoleMember, HasPassword: true, Created: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), generation: "g"}); err != nil || bob != want {
 		t.Errorf("%+v, %v", bob, err)
 	}
 }
@@ -69,14 +69,8 @@ func TestUserThatCannotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
 			users, store := newTestUsers(t, &fakeHashes{})
-			tokens, err := NewTokens(testIssuer, keysOf(t, newKey(t)), users)
-			if err != nil {
-				t.Fatal(err)
-			}
-			token, id, err := tokens.Issue(find(t, tokens, "alice"), "")
-			if err != nil {
-				t.Fatal(err)
-			}
+			tokens := newTokensOf(t, users, keysOf(t, newKey(t)))
+			token, id := issue(t, tokens, "alice", "")
 			write(t, store, "alice", tc.value)
 			write(t, store, "bob", `{"version":1,"generation":"g"}`)
 
@@ -87,16 +81,16 @@ func TestUserThatCannotBeRead(t *testing.T) {
 			errs["SetPassword"] = users.SetPassword(ctx, "alice", "password-b")
 			errs["SetDisabled"] = users.SetDisabled(ctx, "alice", true)
 			var f fakeHashes
-			_, errs["newUsers"] = newUsers(store, f.hasher())
+			_, errs["newUsers"] = newUsers(store, nil, f.hasher())
 			for what, err := range errs {
 				if _, refused := errors.AsType[TokenError](err); err == nil || refused || !strings.HasPrefix(err.Error(), `user "alice": `) || !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("%s: %v, want %q", what, err, tc.want)
 				}
 			}
-			if _, err := users.Create(ctx, "alice", "password-b"); !errors.Is(err, ErrExists) {
+			if _, err := users.Create(ctx, "alice", "password-b", RoleMember); !errors.Is(err, ErrExists) {
 				t.Errorf("Create: %v", err)
 			}
-			if users.Exists("alice") || !slices.Equal(users.Names(), []string{"bob"}) || !users.Revoked(id) || !users.Revoked(Identity{Subject: "alice"}) {
+			if users.Exists("alice") || !slices.Equal(users.Names(), []string{"bob"}) || !tokens.Revoked(id) || !tokens.Revoked(Identity{Subject: "alice"}) {
 				t.Error("alice is there")
 			}
 			if value, _ := store.Get("alice"); string(value) != tc.value {
@@ -112,7 +106,7 @@ func TestChangesAtOnce(t *testing.T) {
 		_, memory := newTestUsers(t, &fakeHashes{})
 		store := &hookedStore{Store: memory}
 		var f fakeHashes
-		users, err := newUsers(store, f.hasher())
+		users, err := newUsers(store, nil, f.hasher())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +155,7 @@ func TestChangesThatFail(t *testing.T) {
 	var f fakeHashes
 	users, store := newTestUsers(t, &f)
 	ctx := t.Context()
-	if _, err := users.Create(ctx, "alice", "password-b"); !errors.Is(err, ErrExists) {
+	if _, err := users.Create(ctx, "alice", "password-b", RoleMember); !errors.Is(err, ErrExists) {
 		t.Error(err)
 	}
 	if err := users.SetPassword(ctx, "mallory", "password-b"); !errors.Is(err, ErrUnknownUser) {
@@ -184,7 +178,7 @@ func TestChangesThatFail(t *testing.T) {
 	if err := users.SetPassword(ctx, "alice", "password-b"); !errors.Is(err, errFull) {
 		t.Error(err)
 	}
-	if _, err := users.Create(ctx, "bob", "password-b"); !errors.Is(err, errFull) {
+	if _, err := users.Create(ctx, "bob", "password-b", RoleMember); !errors.Is(err, errFull) {
 		t.Error(err)
 	}
 	if f.created.Load() != 4 { // at first two, and one each that could not be stored
@@ -218,7 +212,7 @@ func TestSetPasswordTakesASlot(t *testing.T) {
 func TestListAndNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fakeHashes
-		users, err := newUsers(NewMemoryStore(), f.hasher())
+		users, err := newUsers(NewMemoryStore(), nil, f.hasher())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +222,7 @@ func TestListAndNames(t *testing.T) {
 		begin := time.Now().UTC()
 		var want []User
 		for _, name := range []string{"carol", "bob", "dave", "alice"} {
-			user, err := users.Create(t.Context(), name, "password-x")
+			user, err := users.Create(t.Context(), name, "password-x", RoleMember)
 			if err != nil || user.Name != name || user.Disabled || !user.Created.Equal(begin.Add(time.Duration(len(want))*time.Second)) {
 				t.Errorf("%+v, %v", user, err)
 			}
@@ -260,7 +254,7 @@ func TestListAndNames(t *testing.T) {
 		if names := users.Names(); !slices.Equal(names, []string{"alice", "dave"}) {
 			t.Errorf("names: %q", names)
 		}
-		if _, err := users.Create(t.Context(), "bob", "password-x"); !errors.Is(err, ErrExists) {
+		if _, err := users.Create(t.Context(), "bob", "password-x", RoleMember); !errors.Is(err, ErrExists) {
 			t.Errorf("the name of a user who is disabled: %v", err)
 		}
 		if err := users.SetDisabled(t.Context(), "bob", false); err != nil || !slices.Equal(users.Names(), []string{"alice", "bob", "dave"}) {

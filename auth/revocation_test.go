@@ -15,11 +15,11 @@ func login(t *testing.T, tokens *Tokens, name, password string) (string, Identit
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	token, id, err := tokens.Issue(user, "")
+	issued, err := tokens.Login(t.Context(), user)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token, id
+	return issued.Access, issued.Identity
 }
 
 // expectRevoked checks a token, and the identity it proved once.
@@ -29,7 +29,7 @@ func expectRevoked(t *testing.T, tokens *Tokens, token string, id Identity, revo
 	if revoked != errors.Is(err, TokenError("the token has been revoked")) || !revoked && verified != id {
 		t.Errorf("%+v, %v; want revoked: %t", verified, err, revoked)
 	}
-	if got := tokens.users.Revoked(id); got != revoked {
+	if got := tokens.Revoked(id); got != revoked {
 		t.Errorf("Revoked = %t, want %t", got, revoked)
 	}
 }
@@ -39,13 +39,10 @@ func expectRevoked(t *testing.T, tokens *Tokens, token string, id Identity, revo
 func newRevocable(t *testing.T, f *fakeHashes) (*Tokens, *Users, *MemoryStore) {
 	t.Helper()
 	users, store := newTestUsers(t, f)
-	if _, err := users.Create(t.Context(), "bob", "password-b"); err != nil {
+	if _, err := users.Create(t.Context(), "bob", "password-b", RoleMember); err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := NewTokens(testIssuer, keysOf(t, newKey(t)), users)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tokens := newTokensOf(t, users, keysOf(t, newKey(t)))
 	return tokens, users, store
 }
 
@@ -158,12 +155,12 @@ func TestLoginWhileThePasswordChanges(t *testing.T) {
 
 // What others made up or had from elsewhere is not proven.
 func TestRevokedWithoutAToken(t *testing.T) {
-	tokens, users, _ := newRevocable(t, &fakeHashes{})
+	tokens, _, _ := newRevocable(t, &fakeHashes{})
 	_, id := login(t, tokens, "alice", "password-a")
 	nobody, other := id, id
 	nobody.Subject, other.Subject = "mallory", "bob"
 	for _, id := range []Identity{{}, {Subject: "alice"}, {Subject: AnonymousName}, nobody, other} {
-		if !users.Revoked(id) {
+		if !tokens.Revoked(id) {
 			t.Errorf("%+v is not revoked", id)
 		}
 	}
@@ -191,20 +188,24 @@ func TestAuth27OnRevoked(t *testing.T) {
 			t.Fatal(err)
 		}
 		var f fakeHashes
-		node, err := newUsers(store, f.hasher())
+		node, err := newUsers(store, nil, f.hasher())
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, id := login(t, tokens, "alice", "password-a")
 		var told []string
-		stop := node.OnRevoked(func(user string) {
-			told = append(told, user)
-			if user == "alice" && !node.Revoked(id) {
+		there := newTokensOf(t, node, tokens.keys, tokens.credentials.store)
+		stop := there.credentials.OnRevoked(func(r Revocation) {
+			if r.Credential != "" {
+				t.Errorf("told of %+v", r)
+			}
+			told = append(told, r.User)
+			if r.User == "alice" && !there.Revoked(id) {
 				t.Error("told before tokens are refused")
 			}
 		})
 		create := func(name, password string) error {
-			_, err := users.Create(ctx, name, password)
+			_, err := users.Create(ctx, name, password, RoleMember)
 			return err
 		}
 		for _, step := range []struct {
@@ -252,11 +253,11 @@ func TestAuth27OnRevoked(t *testing.T) {
 // A slow listener is told of every user, if not of every change.
 func TestOnRevokedIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, users, _ := newRevocable(t, &fakeHashes{})
+		tokens, users, _ := newRevocable(t, &fakeHashes{})
 		told := map[string]int{}
-		stop := users.OnRevoked(func(user string) {
+		stop := tokens.credentials.OnRevoked(func(r Revocation) {
 			pass(time.Second)
-			told[user]++
+			told[r.User]++
 		})
 		for range 3 {
 			for _, name := range []string{"alice", "bob"} {

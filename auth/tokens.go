@@ -114,7 +114,8 @@ type Authorization struct {
 
 // Authorize returns tokens for an OAuth client to act for a user. They are a
 // family: [Credentials.Revoke] ends all that come from them, by the
-// Identity.Credential they prove.
+// Identity.Credential they prove. They are for what of the scopes the user's role
+// allows; where that is nothing it returns [ErrScope].
 func (t *Tokens) Authorize(ctx context.Context, user User, a Authorization) (Issued, error) {
 	if a.Client == "" || a.Resource == "" || a.Scopes == 0 {
 		return Issued{}, errors.New("an authorization needs a client, a resource and scopes")
@@ -129,17 +130,21 @@ func (t *Tokens) begin(ctx context.Context, user User, c Credential) (Issued, er
 	handle, id := newSecret()
 	secret, hash := newSecret()
 	r := t.newCredential(user, c, refreshIdle)
+	if r.Scopes == 0 {
+		return Issued{}, ErrScope
+	}
 	r.Rotation = &rotation{Current: hash}
 	if err := t.credentials.add(ctx, id, r); err != nil {
 		return Issued{}, err
 	}
-	t.audit.Record(ctx, Event{Action: "token.create", Target: user.Name, Client: c.Client, Detail: string(c.Kind) + " " + id + ": " + c.Scopes.String()})
+	t.audit.Record(ctx, Event{Action: "token.create", Target: user.Name, Client: c.Client, Detail: string(c.Kind) + " " + id + ": " + r.Scopes.String()})
 	r.ID = id
 	return t.issue(ctx, r, handle+"."+secret, r.Scopes)
 }
 
+// newCredential is one of a user, for no more than the user's role allows.
 func (t *Tokens) newCredential(user User, c Credential, lifetime time.Duration) credential {
-	c.User, c.Created = user.Name, now()
+	c.User, c.Scopes, c.Created = user.Name, c.Scopes&user.Role.Scopes(), now()
 	c.Used, c.Expires = c.Created, c.Created.Add(lifetime)
 	return credential{Credential: c, Generation: user.generation, owner: record{Role: user.Role}}
 }
@@ -210,7 +215,6 @@ func (t *Tokens) Verify(ctx context.Context, token string) (Identity, error) {
 		if claimed, err = t.parse(token); err != nil {
 			return Identity{}, err
 		}
-		t.good.add(token, claimed)
 	case !time.Now().Before(claimed.Expires):
 		t.good.forget(token)
 		return Identity{}, errExpired
@@ -228,6 +232,9 @@ func (t *Tokens) Verify(ctx context.Context, token string) (Identity, error) {
 		return Identity{}, errInvalid
 	case claimed.Resource != id.Resource:
 		return Identity{}, errAudience
+	}
+	if !known {
+		t.good.add(token, claimed)
 	}
 	id.ID, id.Scopes, id.Expires = claimed.ID, claimed.Scopes&id.Scopes, claimed.Expires
 	return id, nil

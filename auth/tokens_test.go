@@ -11,6 +11,7 @@ import (
 	"errors"
 	"maps"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,11 +24,11 @@ import (
 func forge(t *testing.T, tokens *Tokens, method jwt.SigningMethod, key any, change func(header, claims map[string]any)) string {
 	t.Helper()
 	c := jwt.MapClaims{
-		"iss": testIssuer, "sub": "alice", "gen": "of alice", "aud": audience, "jti": "1",
+		"iss": testIssuer, "sub": "alice", "sid": "login of alice", "scope": "admin", "aud": audience, "jti": "1",
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
 	token := jwt.NewWithClaims(method, c)
-	token.Header["typ"], token.Header["kid"] = "at+jwt", tokens.keys.newest
+	token.Header["typ"], token.Header["kid"] = "at+jwt", keyID(t, tokens.keys)
 	if change != nil {
 		change(token.Header, c)
 	}
@@ -50,9 +51,9 @@ func publicPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
 
 func TestAuth3RefusedTokens(t *testing.T) {
 	key := newKey(t)
-	tokens := newTokens(t, key, "alice", "") // even if somebody had no name
+	tokens := newTokens(t, key, "alice", "bob", "") // even if somebody had no name
 	logger, logs := newLogger()
-	h := Bearer(tokens, logger)(unreachable(t))
+	h := Bearer(BearerOptions{Verifier: tokens, Logger: logger})(unreachable(t))
 
 	point, err := key.PublicKey.Bytes()
 	if err != nil {
@@ -105,15 +106,20 @@ func TestAuth3RefusedTokens(t *testing.T) {
 		"exp passed":                 set("exp", time.Now().Add(-time.Minute).Unix()),
 		"exp no number":              set("exp", "tomorrow"),
 		"not yet":                    set("nbf", time.Now().Add(time.Minute).Unix()),
-		"sub missing":                es256(func(_, claims map[string]any) { delete(claims, "sub"); claims["gen"] = "of " }),
-		"sub empty":                  es256(func(_, claims map[string]any) { claims["sub"], claims["gen"] = "", "of " }),
+		"sub missing":                es256(func(_, claims map[string]any) { delete(claims, "sub"); claims["sid"] = "login of " }),
+		"sub empty":                  es256(func(_, claims map[string]any) { claims["sub"], claims["sid"] = "", "login of " }),
 		"sub no string":              set("sub", []string{"alice"}),
 		"sub unknown":                set("sub", "mallory"),
 		"sub anonymous":              set("sub", AnonymousName),
-		"gen missing":                without("gen"),
-		"gen empty":                  set("gen", ""),
-		"gen of another":             set("gen", "of bob"),
-		"gen no string":              set("gen", 7),
+		"aud a resource":             set("aud", testIssuer+"/mcp"),
+		"aud two":                    set("aud", []string{audience, testIssuer + "/mcp"}),
+		"aud empty":                  set("aud", ""),
+		"client_id":                  set("client_id", "other"),
+		"sid missing":                without("sid"),
+		"sid empty":                  set("sid", ""),
+		"sid of another":             set("sid", "login of bob"),
+		"sid unknown":                set("sid", "login of mallory"),
+		"sid no string":              set("sid", 7),
 		"payload changed":            parts[0] + "." + rewrite(t, parts[1], "sub", "bob") + "." + parts[2],
 		"signature cut":              parts[0] + "." + parts[1] + "." + parts[2][:40],
 		"signature empty":            parts[0] + "." + parts[1] + ".",
@@ -196,10 +202,7 @@ func foreignJWK(t *testing.T, tokens *Tokens) string {
 func TestTokenEndsAfterOneHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := newTokens(t, newKey(t), "alice")
-		token, id, err := tokens.Issue(find(t, tokens, "alice"), "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		token, id := issue(t, tokens, "alice", "")
 		pass(time.Until(id.Expires) - time.Nanosecond)
 		if _, err := tokens.Verify(t.Context(), token); err != nil {
 			t.Errorf("just before its end: %v", err)
@@ -217,27 +220,22 @@ func TestTokenEndsAfterOneHour(t *testing.T) {
 // Tokens have what RFC 9068 asks for, and each its own ID.
 func TestTokenClaims(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice")
-	token, _, err := tokens.Issue(find(t, tokens, "alice"), "https://client.example/id")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, _, err := tokens.Issue(find(t, tokens, "alice"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	token, id := issue(t, tokens, "alice", "https://client.example/id")
+	other, _ := issue(t, tokens, "alice", "")
 	var c, d map[string]any
 	decodePart(t, token, 1, &c)
 	decodePart(t, other, 1, &d)
 	if c["iss"] != testIssuer || c["sub"] != "alice" || c["client_id"] != "https://client.example/id" ||
-		c["exp"].(float64)-c["iat"].(float64) != 3600 {
+		c["exp"].(float64)-c["iat"].(float64) != 3600 || c["sid"] != id.Credential || c["jti"] != id.ID ||
+		c["scope"] != "chat:read chat:write notify" || !slices.Equal(c["aud"].([]any), []any{testIssuer + "/mcp"}) {
 		t.Errorf("claims = %v", c)
 	}
-	if _, ok := d["client_id"]; ok || c["jti"] == d["jti"] || len(c["jti"].(string)) < 26 {
+	if _, ok := d["client_id"]; ok || !slices.Equal(d["aud"].([]any), []any{audience}) || c["jti"] == d["jti"] || len(c["jti"].(string)) < 26 {
 		t.Errorf("claims = %v and %v", c, d)
 	}
 	var h map[string]any
 	decodePart(t, token, 0, &h)
-	if h["typ"] != "at+jwt" || h["alg"] != "ES256" || h["kid"] != tokens.keys.newest || len(h) != 3 {
+	if h["typ"] != "at+jwt" || h["alg"] != "ES256" || h["kid"] != keyID(t, tokens.keys) || len(h) != 3 {
 		t.Errorf("header = %v", h)
 	}
 }
@@ -276,7 +274,13 @@ func TestThumbprint(t *testing.T) {
 
 func TestNewTokensRefuses(t *testing.T) {
 	users, _ := newTestUsers(t, &fakeHashes{})
-	if _, err := NewTokens("", keysOf(t, newKey(t)), users); err == nil {
-		t.Error("no issuer: no error")
+	for name, o := range map[string]TokensOptions{
+		"no issuer":  {},
+		"own issuer": {Issuer: testIssuer, External: []*Issuer{{url: testIssuer}}},
+	} {
+		o.Keys, o.Users = keysOf(t, newKey(t)), users
+		if _, err := NewTokens(o); err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }

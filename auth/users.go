@@ -117,29 +117,23 @@ func (u *Users) List() ([]User, error) {
 
 // Create adds a user. A name is 1 to 64 of a-z, 0-9, - and _, begins with a
 // letter or digit and is not [AnonymousName]; a password has 8 to 128
-// characters, or is empty: there is none yet, and the user signs in by
-// [Users.NewLink]. It returns [ErrExists] when the name is taken, also by a
-// user who is disabled. There are at most 10,000.
+// characters. It returns [ErrExists] when the name is taken, also by a user who
+// is disabled. There are at most 10,000.
 func (u *Users) Create(ctx context.Context, name, password string, role Role) (User, error) {
-	if err := errors.Join(checkName(name), checkRole(role)); err != nil {
+	if err := checkNew(name, role); err != nil {
 		return User{}, err
 	}
-	if password != "" {
-		if err := checkPassword(password); err != nil {
-			return User{}, err
-		}
+	if err := checkPassword(password); err != nil {
+		return User{}, err
 	}
 	if u.taken(name) { // saves a hash; Put decides
 		return User{}, ErrExists
 	}
-	r := record{Created: now(), Role: role, Generation: rand.Text()}
-	if password != "" {
-		var err error
-		if r.PasswordHash, err = u.hash(ctx, password); err != nil {
-			return User{}, fmt.Errorf("create user: %w", err)
-		}
+	hash, err := u.hash(ctx, password)
+	if err != nil {
+		return User{}, fmt.Errorf("create user: %w", err)
 	}
-	return u.add(ctx, name, r)
+	return u.add(ctx, name, record{Created: now(), Role: role, PasswordHash: hash, Generation: rand.Text()})
 }
 
 // add stores a new user.
@@ -314,6 +308,13 @@ func (u *Users) hash(ctx context.Context, password string) (string, error) {
 func (u *Users) taken(name string) bool {
 	_, revision := u.store.Get(name)
 	return revision != 0
+}
+
+func checkNew(name string, role Role) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	return checkRole(role)
 }
 
 // known returns a name for records. One that is nobody's is left out: people

@@ -49,11 +49,11 @@ func (f *fakeHashes) hasher() *hasher {
 func newTestUsers(t *testing.T, f *fakeHashes) (*Users, *MemoryStore) {
 	t.Helper()
 	store := NewMemoryStore()
-	users, err := newUsers(store, f.hasher())
+	users, err := newUsers(store, nil, f.hasher())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := users.Create(t.Context(), "alice", "password-a"); err != nil {
+	if _, err := users.Create(t.Context(), "alice", "password-a", RoleMember); err != nil {
 		t.Fatal(err)
 	}
 	return users, store
@@ -62,12 +62,12 @@ func newTestUsers(t *testing.T, f *fakeHashes) (*Users, *MemoryStore) {
 // The parameters as they are stored, and that they work.
 func TestAuth22Argon2id(t *testing.T) {
 	store := NewMemoryStore()
-	users, err := NewUsers(store)
+	users, err := NewUsers(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	password := strings.Repeat("ß", 128)
-	if _, err := users.Create(t.Context(), "alice", password); err != nil {
+	if _, err := users.Create(t.Context(), "alice", password, RoleMember); err != nil {
 		t.Fatal(err)
 	}
 	stored, _ := store.Get("alice")
@@ -103,7 +103,7 @@ func TestAuth22PasswordLength(t *testing.T) {
 		{"\xff\xfe12345678", false},
 	} {
 		name := fmt.Sprintf("user-%d", i)
-		_, err := users.Create(t.Context(), name, tc.password)
+		_, err := users.Create(t.Context(), name, tc.password, RoleMember)
 		if (err == nil) != tc.ok || users.Exists(name) != tc.ok {
 			t.Errorf("%.20q: %v, exists %v", tc.password, err, users.Exists(name))
 		}
@@ -262,7 +262,7 @@ func TestHashWaitEndsWithItsContext(t *testing.T) {
 	if _, err := users.Authenticate(ctx, home, "alice", "password-a"); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if _, err := users.Create(ctx, "bob", "password-b"); !errors.Is(err, context.Canceled) {
+	if _, err := users.Create(ctx, "bob", "password-b", RoleMember); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	for range maxHashes {
@@ -280,7 +280,7 @@ func TestUserNames(t *testing.T) {
 		"": false, "-a": false, "_a": false, "A": false, "a b": false, "ä": false, "a\n": false, "a/b": false,
 		strings.Repeat("a", 65): false, "anonymous": false, "alice": false,
 	} {
-		_, err := users.Create(t.Context(), name, "password-b")
+		_, err := users.Create(t.Context(), name, "password-b", RoleMember)
 		if (err == nil) != want {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -300,7 +300,7 @@ func TestCreateAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			switch _, err := users.Create(t.Context(), "bob", "password-b"); {
+			switch _, err := users.Create(t.Context(), "bob", "password-b", RoleMember); {
 			case err == nil:
 				created.Add(1)
 			case !errors.Is(err, ErrExists):
@@ -317,11 +317,14 @@ func TestCreateAtOnce(t *testing.T) {
 func TestUsersAreBounded(t *testing.T) {
 	users, _ := newTestUsers(t, &fakeHashes{})
 	for i := range maxUsers - 1 {
-		if _, err := users.Create(t.Context(), fmt.Sprintf("user-%d", i), "password-b"); err != nil {
-			t.Fatal(err)
+		if ok, err := users.put(t.Context(), fmt.Sprintf("user-%d", i), record{Generation: "g"}, 0); !ok || err != nil {
+			t.Fatal(ok, err)
 		}
 	}
-	if _, err := users.Create(t.Context(), "one-more", "password-b"); err == nil || users.Exists("one-more") {
+	if _, err := users.Create(t.Context(), "one-more", "password-b", RoleMember); err == nil || users.Exists("one-more") {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := users.CreateWithLink(t.Context(), "one-more", RoleMember); err == nil || users.Exists("one-more") {
 		t.Errorf("one more: %v", err)
 	}
 	if _, err := users.Authenticate(t.Context(), home, "alice", "password-a"); err != nil {
