@@ -34,23 +34,23 @@ type consents struct {
 	List []consent `json:"list"`
 }
 
-// consented returns what a person has granted the client of a request before,
-// and whether all that it asks for now was asked then.
-func (s *Server) consented(person string, req request) (granted auth.Scopes, asked bool, err error) {
+// consented returns what a person decided before on the client of a request and
+// where it wants the answer; nothing, if that did not happen.
+func (s *Server) consented(person string, req request) (consent, error) {
 	r, _, err := load[consents](s.records, consentPrefix+person)
 	if err != nil {
-		return 0, false, err
+		return consent{}, err
 	}
 	redirect, err := canonicalRedirect(req.redirect)
 	if err != nil {
-		return 0, false, err
+		return consent{}, err
 	}
-	i := slices.IndexFunc(r.Data.List, func(c consent) bool { return c.Client == req.client.ID && c.Redirect == redirect })
-	if i < 0 {
-		return 0, false, nil
+	for _, c := range r.Data.List {
+		if c.Client == req.client.ID && c.Redirect == redirect {
+			return c, nil
+		}
 	}
-	before := r.Data.List[i]
-	return before.Granted & req.scopes, before.Asked.Include(req.scopes), nil
+	return consent{}, nil
 }
 
 // remember keeps a decision, in place of one on the same client.
@@ -112,7 +112,7 @@ func (s *Server) takeSignIn(w http.ResponseWriter, r *http.Request, req request,
 
 // showConsent shows who asks, where the answer goes, and a box per scope.
 func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, req request, id auth.Identity, status int, problem string) error {
-	before, asked, err := s.consented(id.Subject, req)
+	before, err := s.consented(id.Subject, req)
 	if err != nil {
 		return err
 	}
@@ -133,8 +133,8 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, req request
 		scope, _ := auth.ParseScopes(name)
 		// All that there is to do as an administrator is given on purpose only.
 		ticked := name != "admin"
-		if asked {
-			ticked = before.Include(scope)
+		if before.Asked.Include(scope) {
+			ticked = before.Granted.Include(scope)
 		}
 		page.Scopes = append(page.Scopes, scopeBox{Name: name, Means: scopeMeaning(name), Ticked: ticked})
 	}

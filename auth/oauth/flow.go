@@ -70,7 +70,7 @@ func (f flow) proves(proof, step, person string, query url.Values) bool {
 }
 
 // askPerson shows the page that is due: for signing in, or for consent. A
-// client that a person has allowed the same before goes on without a page, if
+// client that a person has allowed all of it before goes on without a page, if
 // the redirect says for sure which client it is. On loopback and with an app's
 // own scheme any program can listen, so there the person is asked each time
 // (RFC 8252, section 8.6).
@@ -87,13 +87,13 @@ func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, req request) 
 	if offered == 0 {
 		return &redirectError{"access_denied", "the user's role allows none of the scopes asked for"}
 	}
-	before, asked, err := s.consented(id.Subject, req)
+	before, err := s.consented(id.Subject, req)
 	if err != nil {
 		return err
 	}
 	certain := strings.HasPrefix(req.redirect, "https://")
-	if granted := before & offered; asked && granted != 0 && certain && !slices.Contains(req.prompt, "consent") {
-		return s.allow(w, r, req, id, granted)
+	if before.Granted.Include(offered) && certain && !slices.Contains(req.prompt, "consent") {
+		return s.allow(w, r, req, id, offered)
 	}
 	if silent {
 		return &redirectError{"consent_required", "the user has to be asked, and prompt is none"}

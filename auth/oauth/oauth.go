@@ -154,9 +154,6 @@ func (s *Server) routes() map[string]http.Handler {
 		registerPath:  api(s.o.LimitRegistration, s.serveRegister),
 		keysPath:      get.Handler(s.endpoint(s.o.LimitDiscovery, s.serveKeys, http.MethodGet, http.MethodHead)),
 	}
-	if s.o.NoRegistration {
-		delete(handlers, registerPath)
-	}
 	for path, h := range s.discovery() {
 		handlers[path] = get.Handler(s.endpoint(s.o.LimitDiscovery, h, http.MethodGet, http.MethodHead))
 	}

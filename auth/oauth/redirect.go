@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,6 +42,8 @@ func parseRedirect(raw string) (*url.URL, error) {
 		return bad("it is not a URL")
 	case u.Scheme == "":
 		return bad("it has no scheme")
+	case u.Port() != "" && !validPort(u.Port()):
+		return bad("its port is not a number from 1 to 65535")
 	case u.User != nil || strings.Contains(u.Host, "@"):
 		return bad("it has a user name")
 	case u.Opaque != "" || (u.Host == "" && !strings.HasPrefix(u.Path, "/")):
@@ -61,6 +64,11 @@ func parseRedirect(raw string) (*url.URL, error) {
 		}
 	}
 	return u, nil
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // forbiddenScheme reports schemes that browsers and systems understand

@@ -124,6 +124,9 @@ func parseMetadata(body []byte) (metadata, error) {
 // way to authenticate a client asks for, it is registered as a public one and
 // gets no secret, which section 3.2.1 allows.
 func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) error {
+	if s.o.NoRegistration {
+		return refuse(http.StatusForbidden, "access_denied", "registration of clients is off on this server; use a client that is known by a metadata document at an https address, or a personal access token")
+	}
 	body, err := readBody(w, r)
 	if err != nil {
 		return err

@@ -1,0 +1,445 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"html"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"wigwag/auth"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	password = "correct horse battery"
+	callback = "http://127.0.0.1:33418/callback"
+)
+
+// lab is the server with real accounts behind it, served over HTTP behind the
+// check of Host and Origin that stands there in the program.
+type lab struct {
+	t           *testing.T
+	server      atomic.Pointer[Server]
+	options     Options
+	fetcher     *fetcher
+	http        *httptest.Server
+	users       *auth.Users
+	tokens      *auth.Tokens
+	credentials *auth.Credentials
+	audit       *audit
+	clock       *clock
+}
+
+// newLab starts a server at http://127.0.0.1:PORT, http://localhost:PORT and
+// https://chat.example.com, with the users alice, a member, and root.
+func newLab(t *testing.T, change ...func(*Options)) *lab {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(testWriter{t}, nil))
+	l := &lab{t: t, audit: &audit{}, clock: &clock{}, fetcher: newFetcher()}
+	var err error
+	l.users, err = auth.NewUsers(auth.NewMemoryStore(), l.audit)
+	must(t, err)
+	_, err = l.users.Create(t.Context(), "alice", password, auth.RoleMember)
+	must(t, err)
+	_, err = l.users.Create(t.Context(), "root", password, auth.RoleAdmin)
+	must(t, err)
+	keys, err := auth.LoadKeys(t.Context(), auth.NewMemoryStore())
+	must(t, err)
+	l.credentials = auth.NewCredentials(auth.CredentialsOptions{Store: auth.NewMemoryStore(), Users: l.users, Audit: l.audit, Logger: logger})
+	t.Cleanup(l.credentials.Close)
+
+	l.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := l.server.Load()
+		guard, err := auth.Guard(auth.GuardOptions{PublicURLs: s.o.PublicURLs, Exempt: s.Paths(), Logger: logger})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		mux := http.NewServeMux()
+		for path, h := range s.Handlers() {
+			mux.Handle(path, h)
+		}
+		guard(mux).ServeHTTP(w, r)
+	}))
+	l.http.Start()
+	t.Cleanup(l.http.Close)
+	l.tokens, err = auth.NewTokens(auth.TokensOptions{Issuer: l.http.URL, Keys: keys, Users: l.users, Credentials: l.credentials, Audit: l.audit, Logger: logger})
+	must(t, err)
+	l.options = Options{
+		PublicURLs: []string{l.http.URL, l.localhost(), "https://chat.example.com"},
+		Browsers:   browsers{l.users, l.tokens}, Users: l.users, Tokens: l.tokens, Credentials: l.credentials, Keys: keys,
+		Store: auth.NewMemoryStore(), Audit: l.audit, Logger: logger,
+	}
+	for _, c := range change {
+		c(&l.options)
+	}
+	l.start()
+	t.Cleanup(func() { l.server.Load().Close() })
+	return l
+}
+
+func (l *lab) localhost() string { return strings.Replace(l.http.URL, "127.0.0.1", "localhost", 1) }
+
+func (l *lab) start() {
+	l.t.Helper()
+	s, err := newServer(l.options, l.fetcher, l.clock.now)
+	must(l.t, err)
+	l.server.Store(s)
+}
+
+// restart replaces the server by one that knows only what was stored.
+func (l *lab) restart() {
+	l.t.Helper()
+	l.server.Load().Close()
+	l.start()
+}
+
+// browsers is what the program has for its cookie, in short.
+type browsers struct {
+	users  *auth.Users
+	tokens *auth.Tokens
+}
+
+func (b browsers) SignIn(w http.ResponseWriter, r *http.Request, name, password string) error {
+	user, err := b.users.Authenticate(r.Context(), connectionAddr(r), name, password)
+	if err != nil {
+		return err
+	}
+	secret, _, err := b.tokens.OpenSession(r.Context(), user)
+	if err == nil {
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: secret, Path: "/", HttpOnly: true})
+	}
+	return err
+}
+
+func (b browsers) SignedIn(r *http.Request) (auth.Identity, bool) {
+	cookie, err := r.Cookie("session")
+	if err != nil {
+		return auth.Identity{}, false
+	}
+	id, err := b.tokens.Session(cookie.Value)
+	return id, err == nil
+}
+
+type audit struct {
+	mu     sync.Mutex
+	events []auth.Event
+}
+
+func (a *audit) Record(_ context.Context, e auth.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events = append(a.events, e)
+}
+
+// has reports whether an event of that action and outcome was recorded.
+func (a *audit) has(action, outcome string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(a.events, func(e auth.Event) bool { return e.Action == action && e.Outcome == outcome })
+}
+
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+type limiter struct{ left atomic.Int64 }
+
+func (l *limiter) Wait(netip.Addr) time.Duration {
+	if l.left.Add(-1) < 0 {
+		return 90 * time.Second
+	}
+	return 0
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer is an HTTP answer, read in whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// field returns a field of an answer in JSON, as text.
+func (a answer) field(t *testing.T, name string) string {
+	t.Helper()
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(a.body), &fields); err != nil {
+		t.Fatalf("%d %s: %v", a.status, a.body, err)
+	}
+	switch v := fields[name].(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	default:
+		text, err := json.Marshal(v)
+		must(t, err)
+		return string(text)
+	}
+}
+
+// location returns where an answer redirects to, and with what.
+func (a answer) location(t *testing.T) (to string, params url.Values) {
+	t.Helper()
+	if a.status != http.StatusSeeOther {
+		t.Fatalf("status %d, want 303: %s", a.status, a.body)
+	}
+	u, err := url.Parse(a.header.Get("Location"))
+	must(t, err)
+	params = u.Query()
+	u.RawQuery = ""
+	return u.String(), params
+}
+
+func send(t *testing.T, client *http.Client, req *http.Request) answer {
+	t.Helper()
+	resp, err := client.Do(req)
+	must(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return answer{resp.StatusCode, resp.Header, string(body)}
+}
+
+// do sends a request of a program; headers come in pairs.
+func (l *lab) do(method, url, body string, headers ...string) answer {
+	l.t.Helper()
+	req, err := http.NewRequestWithContext(l.t.Context(), method, url, strings.NewReader(body))
+	must(l.t, err)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
+	}
+	return send(l.t, noRedirects(l.http.Client()), req)
+}
+
+func noRedirects(c *http.Client) *http.Client {
+	one := *c
+	one.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &one
+}
+
+func (l *lab) get(path string, headers ...string) answer {
+	l.t.Helper()
+	return l.do(http.MethodGet, l.http.URL+path, "", headers...)
+}
+
+func (l *lab) post(path string, form url.Values) answer {
+	l.t.Helper()
+	return l.do(http.MethodPost, l.http.URL+path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+}
+
+// register registers a client and returns its ID.
+func (l *lab) register(redirects ...string) string {
+	l.t.Helper()
+	body, err := json.Marshal(map[string]any{"client_name": "Probe", "redirect_uris": redirects})
+	must(l.t, err)
+	a := l.do(http.MethodPost, l.http.URL+registerPath, string(body), "Content-Type", "application/json")
+	if a.status != http.StatusCreated {
+		l.t.Fatalf("register: %d %s", a.status, a.body)
+	}
+	return a.field(l.t, "client_id")
+}
+
+// challengeOf returns the S256 challenge of a verifier.
+func challengeOf(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+var verifier = strings.Repeat("v", 43)
+
+// ask returns the query of an authorization request in order; changes come in
+// pairs, and an empty value leaves a parameter out.
+func ask(client string, changes ...string) url.Values {
+	q := url.Values{
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {callback}, "state": {"st&te"},
+		"code_challenge": {challengeOf(verifier)}, "code_challenge_method": {"S256"},
+	}
+	for i := 0; i < len(changes); i += 2 {
+		if q.Set(changes[i], changes[i+1]); changes[i+1] == "" {
+			q.Del(changes[i])
+		}
+	}
+	return q
+}
+
+// browser is a person's browser.
+type browser struct {
+	lab    *lab
+	client *http.Client
+	origin string // of the server
+}
+
+func (l *lab) browser() *browser {
+	l.t.Helper()
+	jar, err := cookiejar.New(nil)
+	must(l.t, err)
+	client := noRedirects(l.http.Client())
+	client.Jar = jar
+	return &browser{l, client, l.http.URL}
+}
+
+func (b *browser) open(address string) answer {
+	b.lab.t.Helper()
+	req, err := http.NewRequestWithContext(b.lab.t.Context(), http.MethodGet, b.origin+address, nil)
+	must(b.lab.t, err)
+	return send(b.lab.t, b.client, req)
+}
+
+var (
+	actionForm = regexp.MustCompile(`<form method="post" action="([^"]*)"`)
+	hiddenForm = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
+	tickedForm = regexp.MustCompile(`name="scope" value="([^"]*)" checked`)
+	boxForm    = regexp.MustCompile(`name="scope" value="([^"]*)"`)
+)
+
+// matches returns the first group of all matches.
+func matches(form *regexp.Regexp, body string) []string {
+	var all []string
+	for _, m := range form.FindAllStringSubmatch(body, -1) {
+		all = append(all, html.UnescapeString(m[1]))
+	}
+	return all
+}
+
+// submit fills the form of a page in, as a browser does.
+func (b *browser) submit(page answer, fields url.Values, headers ...string) answer {
+	b.lab.t.Helper()
+	action := actionForm.FindStringSubmatch(page.body)
+	if action == nil {
+		b.lab.t.Fatalf("no form in %d: %s", page.status, page.body)
+	}
+	form := maps.Clone(fields)
+	for _, m := range hiddenForm.FindAllStringSubmatch(page.body, -1) {
+		form.Set(m[1], html.UnescapeString(m[2]))
+	}
+	return b.send(html.UnescapeString(action[1]), form, headers...)
+}
+
+// send posts a form as browsers do that were told to send no referrer.
+func (b *browser) send(address string, form url.Values, headers ...string) answer {
+	b.lab.t.Helper()
+	req, err := http.NewRequestWithContext(b.lab.t.Context(), http.MethodPost, b.origin+address, strings.NewReader(form.Encode()))
+	must(b.lab.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", "null")
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	for i := 0; i < len(headers); i += 2 {
+		if req.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
+			req.Header.Del(headers[i])
+		}
+	}
+	return send(b.lab.t, b.client, req)
+}
+
+func (b *browser) authorize(q url.Values) answer {
+	b.lab.t.Helper()
+	return b.open(authorizePath + "?" + q.Encode())
+}
+
+// signIn fills the sign-in page in and returns the consent page.
+func (b *browser) signIn(page answer, name string) answer {
+	b.lab.t.Helper()
+	a := b.submit(page, url.Values{"username": {name}, "password": {password}})
+	to, params := a.location(b.lab.t)
+	return b.open(to + "?" + params.Encode())
+}
+
+// allow ticks what is ticked, or the given scopes, and returns the redirect.
+func (b *browser) allow(page answer, scopes ...string) answer {
+	b.lab.t.Helper()
+	if scopes == nil {
+		scopes = matches(tickedForm, page.body)
+	}
+	return b.submit(page, url.Values{"decision": {"allow"}, "scope": scopes})
+}
+
+// code goes through all pages as alice and returns the code.
+func (l *lab) code(q url.Values) string {
+	l.t.Helper()
+	b := l.browser()
+	_, params := b.allow(b.signIn(b.authorize(q), "alice")).location(l.t)
+	if params.Get("code") == "" {
+		l.t.Fatalf("no code: %v", params)
+	}
+	return params.Get("code")
+}
+
+// trade is the form of a code's exchange.
+func trade(client, code string, changes ...string) url.Values {
+	q := url.Values{
+		"grant_type": {"authorization_code"}, "client_id": {client}, "code": {code},
+		"redirect_uri": {callback}, "code_verifier": {verifier},
+	}
+	for i := 0; i < len(changes); i += 2 {
+		if q.Set(changes[i], changes[i+1]); changes[i+1] == "" {
+			q.Del(changes[i])
+		}
+	}
+	return q
+}
+
+func refreshForm(client, token string, more ...string) url.Values {
+	q := url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {token}}
+	for i := 0; i < len(more); i += 2 {
+		q.Set(more[i], more[i+1])
+	}
+	return q
+}
+
+// wantError checks an error for programs.
+func wantError(t *testing.T, a answer, status int, code string) {
+	t.Helper()
+	if a.status != status || a.field(t, "error") != code || a.field(t, "error_description") == "" {
+		t.Errorf("%d %s, want %d %s with a description", a.status, a.body, status, code)
+	}
+	if a.header.Get("Cache-Control") != "no-store" || a.header.Get("Content-Type") != "application/json" {
+		t.Errorf("headers %v, want no-store and application/json", a.header)
+	}
+}
+
+// good reports whether an access token is good.
+func (l *lab) good(token string) bool {
+	_, err := l.tokens.Verify(l.t.Context(), token)
+	return err == nil
+}
+
+func randomVerifier() string { return rand.Text() + rand.Text() }
