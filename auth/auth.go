@@ -50,6 +50,10 @@ func (id Identity) Key() string {
 	return strconv.Quote(id.Issuer) + strconv.Quote(id.Subject) + strconv.Quote(id.Client)
 }
 
+// Generation is that of the user's tokens. It changes whenever all of them end:
+// when the user is disabled, or gets another password or role.
+func (id Identity) Generation() string { return id.generation }
+
 // Missing returns what of needed is not allowed: by the token's scopes, or by
 // the user's role. It is zero when all is.
 func (id Identity) Missing(needed Scopes) Scopes {

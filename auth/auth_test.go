@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,6 +184,56 @@ func problemDetail(t *testing.T, res response) string {
 		t.Errorf("Cache-Control = %q", got)
 	}
 	return p.Detail
+}
+
+// ok200 answers every request.
+var ok200 = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+
+// resourceOf is the resource a request asks for, by the address it used.
+func resourceOf(r *http.Request) string { return "http://" + r.Host + r.URL.Path }
+
+// recorder is an audit that a test looks at.
+type recorder struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (a *recorder) Record(_ context.Context, e Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events = append(a.events, e)
+}
+
+// take returns what was recorded since, as lines of action, outcome, actor,
+// target and client.
+func (a *recorder) take() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var lines []string
+	for _, e := range a.events {
+		lines = append(lines, strings.Join(strings.Fields(strings.Join([]string{e.Action, e.Outcome, e.Actor, e.Target, e.Client}, " ")), " "))
+	}
+	a.events = nil
+	return lines
+}
+
+// atOnce calls fn from n goroutines at once, and returns how many it was true
+// for.
+func atOnce(n int, fn func() bool) int {
+	var yes atomic.Int64
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for range n {
+		wg.Go(func() {
+			<-start
+			if fn() {
+				yes.Add(1)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	return int(yes.Load())
 }
 
 // pass lets time go by, in a synctest bubble.

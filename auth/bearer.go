@@ -75,7 +75,7 @@ func Bearer(o BearerOptions) func(http.Handler) http.Handler {
 				w.Header().Set("WWW-Authenticate", challenge.String())
 				WriteProblem(w, http.StatusUnauthorized, "Refused: "+string(bad)+". "+howToLogIn)
 			default:
-				o.Logger.ErrorContext(r.Context(), "token could not be verified", "err", err)
+				refused.logAt(slog.LevelError, r, "token could not be verified", slog.Any("err", err))
 				w.Header().Set("Retry-After", "5")
 				WriteProblem(w, http.StatusServiceUnavailable, "The token could not be checked. Try again.")
 			}

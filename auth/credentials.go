@@ -33,19 +33,18 @@ const (
 // maxCredentials bounds all users' credentials together.
 const maxCredentials = 50_000
 
-// limits bound the credentials of one user. Where another one is made beyond
-// it, the one that was not used for longest gives way; those of kinds that
-// somebody keeps do not, so that making one fails.
-var limits = map[Kind]struct {
-	most int
-	kept bool
-}{
-	KindLogin:      {most: 500},
-	KindWeb:        {most: 100},
-	KindOAuth:      {most: 500},
-	KindPersonal:   {most: 100, kept: true},
-	kindTicket:     {most: 100},
-	kindInvitation: {most: 100, kept: true},
+// limit bounds the credentials of one kind that a user has. Where another one
+// is made beyond it, the one that was not used for longest gives way; but those
+// that somebody wrote down are kept, so that making another one fails.
+func (k Kind) limit() (most int, kept bool) {
+	switch k {
+	case KindLogin, KindOAuth:
+		return 500, false
+	case KindPersonal, kindInvitation:
+		return 100, true
+	default:
+		return 100, false
+	}
 }
 
 var (

@@ -95,10 +95,10 @@ func (x *index) reserve(id string, c Credential) (giveWay string, err error) {
 			n++
 		}
 	}
-	switch limit := limits[c.Kind]; {
-	case n >= limit.most && limit.kept:
+	switch most, kept := c.Kind.limit(); {
+	case n >= most && kept:
 		return "", ErrTooMany
-	case n >= limit.most:
+	case n >= most:
 		giveWay = x.idlestLocked(c.User, func(k Kind) bool { return k == c.Kind })
 	case len(x.items) >= maxCredentials:
 		var most string
@@ -107,7 +107,11 @@ func (x *index) reserve(id string, c Credential) (giveWay string, err error) {
 				most = user
 			}
 		}
-		if giveWay = x.idlestLocked(most, func(k Kind) bool { return !limits[k].kept }); giveWay == "" {
+		giveWay = x.idlestLocked(most, func(k Kind) bool {
+			_, kept := k.limit()
+			return !kept
+		})
+		if giveWay == "" {
 			return "", fmt.Errorf("%w: %d in all", ErrTooMany, maxCredentials)
 		}
 	}

@@ -281,6 +281,9 @@ func (t *Tokens) verifyExternal(ctx context.Context, e *Issuer, token string) (I
 		}
 		return (*keys).KeyfuncCtx(ctx)(token)
 	}); err != nil {
+		if errors.Is(err, keyfunc.ErrKeyfunc) {
+			err = errUnknownKey
+		}
 		return Identity{}, refusal(err)
 	}
 	return t.vouchedFor(ctx, e, c)

@@ -54,6 +54,10 @@ func newRefusals(logger *slog.Logger) *refusals {
 // log writes who asked for what and why it was refused. It never writes a
 // header's value, the query or the body: secrets are found there.
 func (f *refusals) log(r *http.Request, reason string, attrs ...slog.Attr) {
+	f.logAt(slog.LevelWarn, r, reason, attrs...)
+}
+
+func (f *refusals) logAt(level slog.Level, r *http.Request, reason string, attrs ...slog.Attr) {
 	if !f.limiter.Allow() {
 		f.muted.Add(1)
 		return
@@ -66,7 +70,7 @@ func (f *refusals) log(r *http.Request, reason string, attrs ...slog.Attr) {
 	if n := f.muted.Swap(0); n > 0 {
 		attrs = append(attrs, slog.Int64("not_logged", n))
 	}
-	f.logger.LogAttrs(r.Context(), slog.LevelWarn, "request refused", attrs...)
+	f.logger.LogAttrs(r.Context(), level, "request refused", attrs...)
 }
 
 // clip bounds what a client can write into a log line or an answer.

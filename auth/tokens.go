@@ -295,13 +295,12 @@ func refusal(err error) error {
 // Revoked reports whether the token that proved id has been revoked since. What
 // is not from [Tokens] counts as revoked.
 func (t *Tokens) Revoked(id Identity) bool {
-	user, revision, err := t.users.get(id.Subject)
-	if err != nil || revision == 0 || user.Disabled || user.Generation != id.generation {
+	if _, err := t.users.Of(id.Subject, id.generation); err != nil {
 		return true
 	}
 	if id.Credential == "" {
 		return id.Kind != KindExternal
 	}
-	_, revision, err = t.credentials.get(id.Credential)
+	_, revision, err := t.credentials.get(id.Credential)
 	return err != nil || revision == 0
 }

@@ -115,6 +115,19 @@ func (u *Users) List() ([]User, error) {
 	return users, nil
 }
 
+// Of returns the user of that name if the user's tokens were not revoked since
+// the [Identity.Generation] given, and a [TokenError] otherwise.
+func (u *Users) Of(name, generation string) (User, error) {
+	r, revision, err := u.get(name)
+	if err != nil {
+		return User{}, err
+	}
+	if revision == 0 || r.Disabled || r.Generation != generation {
+		return User{}, errRevoked
+	}
+	return r.user(name), nil
+}
+
 // Create adds a user. A name is 1 to 64 of a-z, 0-9, - and _, begins with a
 // letter or digit and is not [AnonymousName]; a password has 8 to 128
 // characters. It returns [ErrExists] when the name is taken, also by a user who
@@ -241,8 +254,9 @@ func (u *Users) Authenticate(ctx context.Context, from netip.Addr, name, passwor
 	// Whoever has to wait is told so at once; who does not, queues for a slot
 	// and is counted only then. So many right passwords at once are no failures,
 	// and of many wrong ones no more are checked than one by one.
+	ctx = WithRemote(ctx, from)
 	if wait := u.throttle.wait(name, from); wait > 0 {
-		return User{}, &ThrottledError{RetryAfter: wait}
+		return User{}, u.throttled(ctx, name, wait)
 	}
 	if err := u.hasher.acquire(ctx); err != nil {
 		return User{}, err
@@ -250,19 +264,25 @@ func (u *Users) Authenticate(ctx context.Context, from netip.Addr, name, passwor
 	defer u.hasher.release()
 	attempt, wait := u.throttle.begin(name, from)
 	if wait > 0 {
-		return User{}, &ThrottledError{RetryAfter: wait}
+		return User{}, u.throttled(ctx, name, wait)
 	}
 	user, err := u.check(ctx, name, password)
 	switch {
 	case err == nil:
 		u.throttle.succeeded(attempt)
-		u.audit.Record(WithRemote(ctx, from), Event{Action: "sign-in", Actor: name, Detail: "password"})
+		u.audit.Record(ctx, Event{Action: "sign-in", Actor: name, Detail: "password"})
 	case errors.Is(err, ErrCredentials):
-		u.audit.Record(WithRemote(ctx, from), Event{Action: "sign-in", Actor: u.known(name), Outcome: "refused", Detail: err.Error()})
+		u.audit.Record(ctx, Event{Action: "sign-in", Actor: u.known(name), Outcome: "refused", Detail: err.Error()})
 	default: // nothing was learned from it
 		u.throttle.takeBack(attempt)
 	}
 	return user, err
+}
+
+func (u *Users) throttled(ctx context.Context, name string, wait time.Duration) error {
+	err := &ThrottledError{RetryAfter: wait}
+	u.audit.Record(ctx, Event{Action: "sign-in", Actor: u.known(name), Outcome: "refused", Detail: err.Error()})
+	return err
 }
 
 // check does the same work for an unknown name, a user who is disabled and a
