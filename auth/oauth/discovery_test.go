@@ -18,7 +18,7 @@ func TestLine01ChallengeNamesTheMetadataOfTheAddressUsed(t *testing.T) {
 		{strings.TrimPrefix(l.localhost(), "http://"), "/mcp", l.localhost() + "/.well-known/oauth-protected-resource/mcp"},
 		{"unknown.example", "/mcp", l.http.URL + "/.well-known/oauth-protected-resource/mcp"},
 	} {
-		r := httptest.NewRequest(http.MethodPost, "http://"+c.host+c.path, nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.host+c.path, nil)
 		if got := l.server.Load().ResourceMetadataURL(r); got != c.want {
 			t.Errorf("%s%s: %s, want %s", c.host, c.path, got, c.want)
 		}

@@ -2,12 +2,12 @@ package oauth
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"html"
 	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -127,7 +127,7 @@ func (b browsers) SignIn(w http.ResponseWriter, r *http.Request, name, password 
 	}
 	secret, _, err := b.tokens.OpenSession(r.Context(), user)
 	if err == nil {
-		http.SetCookie(w, &http.Cookie{Name: "session", Value: secret, Path: "/", HttpOnly: true})
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: secret, Path: "/", HttpOnly: true}) //nolint:gosec // on loopback
 	}
 	return err
 }
@@ -241,10 +241,9 @@ func (l *lab) do(method, url, body string, headers ...string) answer {
 	l.t.Helper()
 	req, err := http.NewRequestWithContext(l.t.Context(), method, url, strings.NewReader(body))
 	must(l.t, err)
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Add(headers[i], headers[i+1])
-		if headers[i] == "Host" {
-			req.Host = headers[i+1]
+	for name, value := range pairs(headers) {
+		if req.Header.Add(name, value); name == "Host" {
+			req.Host = value
 		}
 	}
 	return send(l.t, noRedirects(l.http.Client()), req)
@@ -286,19 +285,34 @@ func challengeOf(verifier string) string {
 
 var verifier = strings.Repeat("v", 43)
 
-// ask returns the query of an authorization request in order; changes come in
-// pairs, and an empty value leaves a parameter out.
+// pairs returns a list's entries two by two.
+func pairs(list []string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for pair := range slices.Chunk(list, 2) {
+			if len(pair) != 2 || !yield(pair[0], pair[1]) {
+				return
+			}
+		}
+	}
+}
+
+// changed sets parameters, given in pairs, or leaves those out that are empty.
+func changed(q url.Values, changes []string) url.Values {
+	for name, value := range pairs(changes) {
+		if q.Set(name, value); value == "" {
+			q.Del(name)
+		}
+	}
+	return q
+}
+
+// ask returns the query of an authorization request in order, with changes.
 func ask(client string, changes ...string) url.Values {
 	q := url.Values{
 		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {callback}, "state": {"st&te"},
 		"code_challenge": {challengeOf(verifier)}, "code_challenge_method": {"S256"},
 	}
-	for i := 0; i < len(changes); i += 2 {
-		if q.Set(changes[i], changes[i+1]); changes[i+1] == "" {
-			q.Del(changes[i])
-		}
-	}
-	return q
+	return changed(q, changes)
 }
 
 // browser is a person's browser.
@@ -362,9 +376,9 @@ func (b *browser) send(address string, form url.Values, headers ...string) answe
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Origin", "null")
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	for i := 0; i < len(headers); i += 2 {
-		if req.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
-			req.Header.Del(headers[i])
+	for name, value := range pairs(headers) {
+		if req.Header.Set(name, value); value == "" {
+			req.Header.Del(name)
 		}
 	}
 	return send(b.lab.t, b.client, req)
@@ -403,26 +417,18 @@ func (l *lab) code(q url.Values) string {
 	return params.Get("code")
 }
 
-// trade is the form of a code's exchange.
+// trade is the form of a code's exchange, with changes.
 func trade(client, code string, changes ...string) url.Values {
 	q := url.Values{
 		"grant_type": {"authorization_code"}, "client_id": {client}, "code": {code},
 		"redirect_uri": {callback}, "code_verifier": {verifier},
 	}
-	for i := 0; i < len(changes); i += 2 {
-		if q.Set(changes[i], changes[i+1]); changes[i+1] == "" {
-			q.Del(changes[i])
-		}
-	}
-	return q
+	return changed(q, changes)
 }
 
 func refreshForm(client, token string, more ...string) url.Values {
 	q := url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {token}}
-	for i := 0; i < len(more); i += 2 {
-		q.Set(more[i], more[i+1])
-	}
-	return q
+	return changed(q, more)
 }
 
 // wantError checks an error for programs.
@@ -441,5 +447,3 @@ func (l *lab) good(token string) bool {
 	_, err := l.tokens.Verify(l.t.Context(), token)
 	return err == nil
 }
-
-func randomVerifier() string { return rand.Text() + rand.Text() }

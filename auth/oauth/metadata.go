@@ -194,7 +194,7 @@ func cacheFor(header http.Header) time.Duration {
 			return minDocumentAge
 		case "max-age":
 			if seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31); err == nil {
-				age = time.Duration(seconds) * time.Second //nolint:gosec // 31 bits
+				age = time.Duration(seconds) * time.Second
 			}
 		}
 	}

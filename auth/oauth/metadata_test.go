@@ -46,8 +46,8 @@ func (s *shelf) hold(serve http.HandlerFunc) {
 func (s *shelf) json(document string, headers ...string) {
 	s.hold(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		for i := 0; i < len(headers); i += 2 {
-			w.Header().Set(headers[i], headers[i+1])
+		for name, value := range pairs(headers) {
+			w.Header().Set(name, value)
 		}
 		_, _ = strings.NewReplacer("%s", s.URL+r.URL.Path).WriteString(w, document)
 	})
@@ -213,7 +213,7 @@ func TestLine15OneFetchForThoseWhoAskAtOnce(t *testing.T) {
 	s.hold(func(w http.ResponseWriter, r *http.Request) {
 		<-release
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"client_id":%q,"redirect_uris":["https://app.example/cb"]}`, s.URL+r.URL.Path)
+		_, _ = fmt.Fprintf(w, `{"client_id":%q,"redirect_uris":["https://app.example/cb"]}`, s.URL+r.URL.Path) //nolint:gosec // JSON
 	})
 	d := newDocuments(s.fetcher(), time.Now)
 	var all sync.WaitGroup

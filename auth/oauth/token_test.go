@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,10 +80,7 @@ func TestLine18TokenEndpoint(t *testing.T) {
 
 	code := url.Values{"grant_type": {"authorization_code"}, "client_id": {client}, "code": {"x"}, "code_verifier": {verifier}}
 	with := func(name string, values ...string) url.Values {
-		q := url.Values{}
-		for k, v := range code {
-			q[k] = v
-		}
+		q := maps.Clone(code)
 		if q[name] = values; len(values) == 0 {
 			delete(q, name)
 		}
