@@ -57,8 +57,6 @@ type IssuerOptions struct {
 	Scopes Scopes
 	// Logger is required.
 	Logger *slog.Logger
-
-	client *http.Client // for tests
 }
 
 // Issuer is an outside identity provider, which vouches for users: those are
@@ -67,6 +65,7 @@ type IssuerOptions struct {
 // token comes with one that is not known.
 type Issuer struct {
 	url    string
+	client *http.Client
 	o      IssuerOptions
 	parser *jwt.Parser
 	keys   atomic.Pointer[keyfunc.Keyfunc] // nil until they were found
@@ -103,17 +102,9 @@ func OpenIssuer(o IssuerOptions) (*Issuer, error) {
 	if o.Scopes == 0 {
 		o.Scopes = ScopesEveryday
 	}
-	if o.client == nil {
-		o.client = &http.Client{}
-	}
-	o.client = &http.Client{
-		Transport:     boundedBodies{o.client.Transport},
-		Timeout:       issuerTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Issuer{
-		url: o.URL, o: o, cancel: cancel, ended: make(chan struct{}),
+		url: o.URL, o: o, client: newIssuerClient(), cancel: cancel, ended: make(chan struct{}),
 		parser: jwt.NewParser(
 			jwt.WithValidMethods(o.Algorithms), jwt.WithIssuer(o.URL), jwt.WithAudience(o.Audience...),
 			jwt.WithExpirationRequired(), jwt.WithLeeway(issuerLeeway), jwt.WithStrictDecoding(),
@@ -130,6 +121,7 @@ func OpenIssuer(o IssuerOptions) (*Issuer, error) {
 func (e *Issuer) Close() {
 	e.cancel()
 	<-e.ended
+	e.client.CloseIdleConnections()
 }
 
 // findKeys tries until it has found where the keys are, or ctx ends.
@@ -186,7 +178,7 @@ func (e *Issuer) discover(ctx context.Context) (keyfunc.Keyfunc, error) {
 // follow keeps a key set up to date until ctx ends.
 func (e *Issuer) follow(ctx context.Context, address string) (keyfunc.Keyfunc, error) {
 	return keyfunc.NewDefaultOverrideCtx(ctx, []string{address}, keyfunc.Override{
-		Client:            e.o.client,
+		Client:            e.client,
 		HTTPTimeout:       issuerTimeout,
 		RateLimitWaitMax:  issuerLookup,
 		RefreshInterval:   issuerRefresh,
@@ -206,7 +198,7 @@ func (e *Issuer) fetch(ctx context.Context, address string, v any) error {
 	if err != nil {
 		return err
 	}
-	resp, err := e.o.client.Do(req)
+	resp, err := e.client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -220,15 +212,23 @@ func (e *Issuer) fetch(ctx context.Context, address string, v any) error {
 	return nil
 }
 
+// newIssuerClient returns a client that waits, reads and follows no more than it
+// has to. Closing its idle connections is for whoever made it.
+func newIssuerClient() *http.Client {
+	return &http.Client{
+		Transport:     boundedBodies{&http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: issuerRefetch}},
+		Timeout:       issuerTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 // boundedBodies cuts bodies that are too long to be keys.
-type boundedBodies struct{ next http.RoundTripper }
+type boundedBodies struct{ *http.Transport }
+
+// RoundTrip implements [http.RoundTripper].
 
 func (b boundedBodies) RoundTrip(r *http.Request) (*http.Response, error) {
-	next := b.next
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	resp, err := next.RoundTrip(r)
+	resp, err := b.Transport.RoundTrip(r)
 	if err == nil {
 		resp.Body = struct {
 			io.Reader

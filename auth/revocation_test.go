@@ -273,3 +273,138 @@ func TestOnRevokedIsSlow(t *testing.T) {
 		}
 	})
 }
+
+// Of each credential that is revoked, or gives way, every node is told: whose,
+// and which.
+func TestAuth27OnRevokedOfOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		tokens, users, _ := newRevocable(t, &fakeHashes{})
+		node := newTokensOf(t, users, tokens.keys, tokens.credentials.store)
+		_, before := issue(t, tokens, "alice", "")
+		var told []Revocation
+		stop := node.credentials.OnRevoked(func(r Revocation) { told = append(told, r) })
+		defer stop()
+
+		grant, err := tokens.Authorize(ctx, find(t, tokens, "alice"), Authorization{Client: "client", Resource: "r", Scopes: ScopeChatRead})
+		if err != nil {
+			t.Fatal(err)
+		}
+		login, err := tokens.Login(ctx, find(t, tokens, "alice"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, web := openSession(t, tokens, "alice")
+		_, other := openSession(t, tokens, "bob")
+		_, personal := newPersonal(t, tokens, "bob", Personal{Name: "x", Scopes: ScopeChatRead, Lifetime: time.Minute})
+		ticket, err := tokens.NewTicket(ctx, web)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := refresh(t, tokens, grant.Refresh, Refresh{Client: "client"}, nil)
+		revoke := func(user, id string) func() error {
+			return func() error { return tokens.credentials.Revoke(ctx, user, id) }
+		}
+		for _, step := range []struct {
+			name string
+			do   func() error
+			want []Revocation
+		}{
+			{"begin, refresh", func() error { return nil }, nil},
+			{"ticket", func() error { _, err := tokens.Redeem(ctx, ticket); return err }, nil},
+			{"what was there before", revoke("alice", before.Credential), []Revocation{{"alice", before.Credential}}},
+			{"web session", revoke("alice", web.Credential), []Revocation{{"alice", web.Credential}}},
+			{"logout", func() error { return tokens.RevokeToken(ctx, login.Access, "") }, []Revocation{{"alice", login.Identity.Credential}}},
+			{"reuse", func() error {
+				pass(refreshGrace)
+				refresh(t, tokens, grant.Refresh, Refresh{Client: "client"}, ErrRefresh)
+				return nil
+			}, []Revocation{{"alice", next.Identity.Credential}}},
+			{"end", func() error { pass(sweepEvery * upkeepEvery); return nil }, []Revocation{{"bob", personal.ID}}},
+			{"role", func() error { return users.SetRole(ctx, "bob", RoleAdmin) }, []Revocation{{"bob", ""}}},
+		} {
+			if err := step.do(); err != nil {
+				t.Errorf("%s: %v", step.name, err)
+			}
+			synctest.Wait()
+			if !slices.Equal(told, step.want) {
+				t.Errorf("%s: told %+v, not %+v", step.name, told, step.want)
+			}
+			told = nil
+		}
+		if !node.Revoked(other) {
+			t.Error("a session outlives the role it was opened with")
+		}
+	})
+}
+
+func TestAuth27RevocationCovers(t *testing.T) {
+	id := Identity{Subject: "alice", Credential: "1"}
+	for r, want := range map[Revocation]bool{
+		{User: "alice"}: true, {"alice", "1"}: true, {"alice", "2"}: false, {User: "bob"}: false, {"bob", "1"}: false, {}: false,
+	} {
+		if r.Covers(id) != want {
+			t.Errorf("%+v covers: %t", r, !want)
+		}
+	}
+}
+
+// With a user's password, role or account end all kinds of credentials.
+func TestAuth27AllOfAUser(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *Users) error{
+		"password": func(t *testing.T, u *Users) error { return u.SetPassword(t.Context(), "alice", "password-a") },
+		"own password": func(t *testing.T, u *Users) error {
+			return u.ChangePassword(t.Context(), home, "alice", "password-a", "password-b")
+		},
+		"role":     func(t *testing.T, u *Users) error { return u.SetRole(t.Context(), "alice", RoleAdmin) },
+		"disabled": func(t *testing.T, u *Users) error { return u.SetDisabled(t.Context(), "alice", true) },
+		"disabled and enabled": func(t *testing.T, u *Users) error {
+			return errors.Join(u.SetDisabled(t.Context(), "alice", true), u.SetDisabled(t.Context(), "alice", false))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tokens, users, _ := newRevocable(t, &fakeHashes{})
+			alice := find(t, tokens, "alice")
+			login, err := tokens.Login(t.Context(), alice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			session, web := openSession(t, tokens, "alice")
+			personal, _ := newPersonal(t, tokens, "alice", Personal{Name: "x", Scopes: ScopeChatRead, Lifetime: time.Hour})
+			ticket, err := tokens.NewTicket(t.Context(), login.Identity)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := users.Of("alice", web.Generation()); err != nil {
+				t.Error(err)
+			}
+			if err := change(t, users); err != nil {
+				t.Fatal(err)
+			}
+			var errs []error
+			add := func(_ any, err error) { errs = append(errs, err) }
+			add(tokens.Verify(t.Context(), login.Access))
+			add(tokens.Verify(t.Context(), personal))
+			add(tokens.Refresh(t.Context(), login.Refresh, Refresh{}))
+			add(tokens.Session(session))
+			add(tokens.Redeem(t.Context(), ticket))
+			add(users.Of("alice", web.Generation()))
+			for i, err := range errs {
+				if err == nil {
+					t.Errorf("%d is good", i)
+				}
+			}
+			if !tokens.Revoked(login.Identity) || !tokens.Revoked(web) || len(tokens.credentials.List("alice")) != 0 {
+				t.Error("something is left")
+			}
+			// Nor is what is made for the user as it was before.
+			late, err := tokens.Login(t.Context(), alice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tokens.Verify(t.Context(), late.Access); !errors.Is(err, errRevoked) {
+				t.Errorf("late: %v", err)
+			}
+		})
+	}
+}

@@ -47,7 +47,10 @@ func (t *Tokens) NewTicket(ctx context.Context, id Identity) (ticket string, err
 	secret, key := newSecret()
 	r := t.newCredential(User{Name: id.Subject, generation: id.generation}, Credential{Kind: kindTicket}, ticketLifetime)
 	r.Bearer = &id
-	return secret, t.credentials.add(ctx, key, r)
+	if err := t.credentials.add(ctx, key, r); err != nil {
+		return "", err
+	}
+	return secret, nil
 }
 
 // Redeem returns the identity a ticket stands for, or a [TokenError]. Of those
