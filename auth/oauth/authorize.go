@@ -129,8 +129,8 @@ func (s *Server) parseAuthorize(w http.ResponseWriter, r *http.Request) (request
 	if req.redirect, err = chooseRedirect(query.Get("redirect_uri"), req.client); err != nil {
 		return request{}, err
 	}
-	// From here on the client is told.
-	return req, s.fillRequest(&req)
+	err = s.fillRequest(&req) // of what is wrong there the client is told
+	return req, err
 }
 
 func badRequest(why string) *pageError {
@@ -202,7 +202,7 @@ func (s *Server) fillRequest(req *request) error {
 		return refuse("invalid_request", "code_challenge must be the SHA-256 of the verifier in base64url, 43 characters")
 	}
 	req.challenge = q.Get("code_challenge")
-	req.resource = req.site.issuer + resourcePaths()[0]
+	req.resource = req.site.issuer + mcpPath
 	if asked := q.Get("resource"); asked != "" {
 		if !slices.Contains(s.resources(), asked) {
 			return refuse("invalid_target", "resource is %s; it must be one of %s", clip(asked), strings.Join(s.resources(), ", "))
@@ -212,6 +212,9 @@ func (s *Server) fillRequest(req *request) error {
 	var ok bool
 	if req.scopes, ok = parseScope(q.Get("scope")); !ok {
 		return refuse("invalid_scope", "scope is %s; there are %s", clip(q.Get("scope")), auth.ScopeAdmin)
+	}
+	if req.scopes == 0 {
+		req.scopes = auth.ScopesEveryday
 	}
 	req.prompt = strings.Fields(q.Get("prompt")) // of what it may hold, unknown values are passed over
 	return nil

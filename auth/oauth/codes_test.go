@@ -166,3 +166,32 @@ func TestLine21RestartInMidFlowLosesNothing(t *testing.T) {
 		t.Error("a replay after a restart is not seen")
 	}
 }
+
+func TestLine21NodesShareAll(t *testing.T) {
+	l := newLab(t)
+	first := l.server.Load()
+	l.start() // a second one on the same store
+	second := l.server.Load()
+	defer first.Close()
+	on := func(s *Server) { l.server.Store(s) }
+
+	on(first)
+	client := l.register(callback)
+	on(second)
+	b := l.browser()
+	page := b.authorize(ask(client))
+	on(first)
+	page = b.signIn(page, "alice")
+	on(second)
+	_, params := b.allow(page).location(t)
+	on(first)
+	a := l.post(tokenPath, trade(client, params.Get("code")))
+	if a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	on(second)
+	wantError(t, l.post(tokenPath, trade(client, params.Get("code"))), http.StatusBadRequest, "invalid_grant")
+	on(first)
+	wantError(t, l.post(tokenPath, refreshForm(client, a.field(t, "refresh_token"))), http.StatusBadRequest, "invalid_grant")
+	on(second) // closed at the end
+}

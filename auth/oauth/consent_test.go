@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +23,10 @@ func TestLine13ConsentPage(t *testing.T) {
 			if !strings.Contains(policy, part) {
 				t.Errorf("policy %q lacks %s", policy, part)
 			}
+		}
+		style := sha256.Sum256([]byte(a.body[strings.Index(a.body, "<style>")+len("<style>") : strings.Index(a.body, "</style>")]))
+		if !strings.Contains(policy, "'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'") {
+			t.Error("the style is not the one that the policy allows")
 		}
 		if a.header.Get("Cache-Control") != "no-store" || a.header.Get("Referrer-Policy") != "no-referrer" || a.header.Get("X-Frame-Options") != "DENY" {
 			t.Errorf("headers %v", a.header)

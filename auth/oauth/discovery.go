@@ -12,23 +12,23 @@ const (
 	openIDMetadata   = "/.well-known/openid-configuration"
 )
 
-// ResourceMetadataURL returns where the metadata of the resource is that a
-// request asks for, for the challenge of its 401 (RFC 9728, section 5.1).
-func (s *Server) ResourceMetadataURL(r *http.Request) string {
+// Resource returns the URL of the resource that a request asks for, by which
+// tokens are for it and its challenge names its metadata; see
+// [auth.BearerOptions]. Both parts of the HTTP+SSE pair are one resource, and
+// all but those are the first.
+func (s *Server) Resource(r *http.Request) string {
 	at, _ := s.site(r)
-	for _, path := range resourcePaths()[1:] {
-		if r.URL.Path == path {
-			return at.issuer + resourceMetadata + path
-		}
+	if r.URL.Path == ssePath || r.URL.Path == messagesPath {
+		return at.issuer + ssePath
 	}
-	return at.issuer + resourceMetadata + resourcePaths()[0]
+	return at.issuer + mcpPath
 }
 
 // discovery returns the handlers of all documents that say where things are,
 // also at the addresses that clients make of the resource's own path.
 func (s *Server) discovery() map[string]func(http.ResponseWriter, *http.Request) error {
 	documents := map[string]func(http.ResponseWriter, *http.Request) error{
-		resourceMetadata: s.serveResource(resourcePaths()[0]),
+		resourceMetadata: s.serveResource(mcpPath),
 		serverMetadata:   s.serveServer(false),
 		openIDMetadata:   s.serveServer(true),
 	}
@@ -52,7 +52,7 @@ func (s *Server) serveResource(path string) func(http.ResponseWriter, *http.Requ
 			Servers       []string `json:"authorization_servers"`
 			Scopes        []string `json:"scopes_supported"`
 			BearerMethods []string `json:"bearer_methods_supported"`
-		}{at.issuer + path, s.o.Service, []string{at.issuer}, auth.ScopesEveryday.Names(), []string{"header"}})
+		}{at.issuer + path, service, []string{at.issuer}, auth.ScopesEveryday.Names(), []string{"header"}})
 		return nil
 	}
 }

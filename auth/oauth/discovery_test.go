@@ -4,23 +4,34 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"wigwag/auth"
 )
 
 func TestLine01ChallengeNamesTheMetadataOfTheAddressUsed(t *testing.T) {
 	l := newLab(t)
 	for _, c := range []struct{ host, path, want string }{
-		{"chat.example.com", "/mcp", "https://chat.example.com/.well-known/oauth-protected-resource/mcp"},
-		{"CHAT.example.com:443", "/mcp", "https://chat.example.com/.well-known/oauth-protected-resource/mcp"},
-		{"chat.example.com", "/sse", "https://chat.example.com/.well-known/oauth-protected-resource/sse"},
-		{strings.TrimPrefix(l.localhost(), "http://"), "/mcp", l.localhost() + "/.well-known/oauth-protected-resource/mcp"},
-		{"unknown.example", "/mcp", l.http.URL + "/.well-known/oauth-protected-resource/mcp"},
+		{"chat.example.com", "/mcp", "https://chat.example.com/mcp"},
+		{"CHAT.example.com:443", "/mcp", "https://chat.example.com/mcp"},
+		{"chat.example.com", "/sse", "https://chat.example.com/sse"},
+		{"chat.example.com", "/messages", "https://chat.example.com/sse"},
+		{"chat.example.com", "/events", "https://chat.example.com/mcp"},
+		{strings.TrimPrefix(l.localhost(), "http://"), "/mcp", l.localhost() + "/mcp"},
+		{"unknown.example", "/mcp", l.http.URL + "/mcp"},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.host+c.path, nil)
-		if got := l.server.Load().ResourceMetadataURL(r); got != c.want {
+		got := l.server.Load().Resource(r)
+		if got != c.want {
 			t.Errorf("%s%s: %s, want %s", c.host, c.path, got, c.want)
+		}
+		metadata, err := url.Parse(auth.MetadataURL(got))
+		must(t, err)
+		if a := l.get(metadata.Path, "Host", metadata.Host); a.field(t, "resource") != got {
+			t.Errorf("%s: %s, want resource %s", metadata, a.body, got)
 		}
 	}
 }

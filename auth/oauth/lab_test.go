@@ -57,11 +57,7 @@ func newLab(t *testing.T, change ...func(*Options)) *lab {
 	logger := slog.New(slog.NewTextHandler(testWriter{t}, nil))
 	l := &lab{t: t, audit: &audit{}, clock: &clock{}, fetcher: newFetcher()}
 	var err error
-	l.users, err = auth.NewUsers(auth.NewMemoryStore(), l.audit)
-	must(t, err)
-	_, err = l.users.Create(t.Context(), "alice", password, auth.RoleMember)
-	must(t, err)
-	_, err = l.users.Create(t.Context(), "root", password, auth.RoleAdmin)
+	l.users, err = auth.NewUsers(people(t), l.audit)
 	must(t, err)
 	keys, err := auth.LoadKeys(t.Context(), auth.NewMemoryStore())
 	must(t, err)
@@ -97,6 +93,36 @@ func newLab(t *testing.T, change ...func(*Options)) *lab {
 	t.Cleanup(func() { l.server.Load().Close() })
 	return l
 }
+
+// people returns a store of its own with the users, whose passwords are hashed
+// once for all tests.
+func people(t *testing.T) *auth.MemoryStore {
+	t.Helper()
+	stored, err := hashedPeople()
+	must(t, err)
+	store := auth.NewMemoryStore()
+	for name, value := range stored {
+		_, err := store.Put(t.Context(), name, value, 0)
+		must(t, err)
+	}
+	return store
+}
+
+var hashedPeople = sync.OnceValues(func() (map[string][]byte, error) {
+	store := auth.NewMemoryStore()
+	users, err := auth.NewUsers(store, nil)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[string][]byte{}
+	for name, role := range map[string]auth.Role{"alice": auth.RoleMember, "root": auth.RoleAdmin} {
+		if _, err := users.Create(context.Background(), name, password, role); err != nil {
+			return nil, err
+		}
+		stored[name], _ = store.Get(name)
+	}
+	return stored, nil
+})
 
 func (l *lab) localhost() string { return strings.Replace(l.http.URL, "127.0.0.1", "localhost", 1) }
 

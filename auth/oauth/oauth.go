@@ -28,6 +28,9 @@ import (
 	"wigwag/auth"
 )
 
+// service is the name of this service, for people.
+const service = "wigwag"
+
 // Where the endpoints are, below each public URL.
 const (
 	authorizePath = "/oauth/authorize"
@@ -44,8 +47,6 @@ type Options struct {
 	// issuer with its own resources; the request's Host decides which one it
 	// is, the first where none fits. Required.
 	PublicURLs []string
-	// Service is the service's name on its pages. The default is "wigwag".
-	Service string
 
 	Browsers    Browsers    // required
 	Users       Users       // required
@@ -92,9 +93,6 @@ func newServer(o Options, f *fetcher, now func() time.Time) (*Server, error) {
 	if slices.Contains([]any{o.Browsers, o.Users, o.Tokens, o.Credentials, o.Keys, o.Store, o.Audit}, nil) || o.Logger == nil {
 		return nil, errors.New("oauth: Browsers, Users, Tokens, Credentials, Keys, Store, Audit and Logger are required")
 	}
-	if o.Service == "" {
-		o.Service = "wigwag"
-	}
 	if o.RemoteAddr == nil {
 		o.RemoteAddr = connectionAddr
 	}
@@ -102,7 +100,7 @@ func newServer(o Options, f *fetcher, now func() time.Time) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}
-	pages, err := loadPages(o.Service)
+	pages, err := loadPages()
 	if err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}

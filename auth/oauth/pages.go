@@ -15,7 +15,6 @@ var templates embed.FS
 // pages are what people see.
 type pages struct {
 	templates *template.Template
-	service   string
 	style     template.CSS
 	policy    string // Content-Security-Policy
 }
@@ -55,7 +54,7 @@ type scopeBox struct {
 	Ticked      bool
 }
 
-func loadPages(service string) (*pages, error) {
+func loadPages() (*pages, error) {
 	all, err := template.ParseFS(templates, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -67,7 +66,6 @@ func loadPages(service string) (*pages, error) {
 	sum := sha256.Sum256(style)
 	return &pages{
 		templates: all,
-		service:   service,
 		style:     template.CSS(style), //nolint:gosec // our own
 		// No form-action: browsers hold the redirects that follow a form to it,
 		// and those of clients go anywhere, to schemes of their own too.
@@ -87,7 +85,7 @@ func (p *pages) headers(h http.Header) {
 // show writes a page.
 func (p *pages) show(w http.ResponseWriter, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&b, name, page{p.service, p.style, data}); err != nil {
+	if err := p.templates.ExecuteTemplate(&b, name, page{service, p.style, data}); err != nil {
 		panic(err) // a mistake in a template; each is shown in a test
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

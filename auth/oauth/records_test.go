@@ -1,8 +1,12 @@
 package oauth
 
 import (
+	"context"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"wigwag/auth"
@@ -29,20 +33,29 @@ func TestRecordsOfNewerVersionsAreNotGuessedAt(t *testing.T) {
 }
 
 func TestSweepDeletesWhatHasEnded(t *testing.T) {
-	store, c := auth.NewMemoryStore(), &clock{}
-	rs := newRecords(store, c.now)
-	defer rs.close()
-	for key, ends := range map[string]time.Duration{"code/a": time.Minute, "client/b": time.Hour} {
-		must(t, create(t.Context(), rs, key, record[code]{heading: heading{Ends: c.now().Add(ends)}}))
-	}
-	waitFor(t, func() bool { rs.mu.Lock(); defer rs.mu.Unlock(); return len(rs.index) == 2 })
-	c.advance(time.Minute)
-	must(t, rs.sweepOnce(t.Context()))
-	_, ended := store.Get("code/a")
-	_, kept := store.Get("client/b")
-	if ended != 0 || kept == 0 {
-		t.Errorf("revisions %d and %d, want the ended one gone", ended, kept)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		store := auth.NewMemoryStore()
+		rs := newRecords(store, time.Now)
+		defer rs.close()
+		ctx, cancel := context.WithCancel(t.Context())
+		var sweeper sync.WaitGroup
+		sweeper.Go(func() { rs.sweep(ctx, slog.New(slog.DiscardHandler)) })
+		defer sweeper.Wait()
+		defer cancel()
+		for key, ends := range map[string]time.Duration{"code/a": time.Minute, "client/b": time.Hour} {
+			must(t, create(t.Context(), rs, key, record[code]{heading: heading{Ends: time.Now().Add(ends)}}))
+		}
+		there := func(key string) bool { _, revision := store.Get(key); return revision != 0 }
+		<-time.After(sweepEvery / 2)
+		if !there("code/a") {
+			t.Error("a code is gone before it has ended")
+		}
+		<-time.After(2 * sweepEvery)
+		synctest.Wait()
+		if there("code/a") || !there("client/b") {
+			t.Errorf("ended %v, other %v: want the ended one gone alone", there("code/a"), there("client/b"))
+		}
+	})
 }
 
 func TestChangeReplacesWhatHasEnded(t *testing.T) {

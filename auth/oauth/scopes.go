@@ -20,15 +20,12 @@ func scopeMeaning(name string) string {
 }
 
 // parseScope returns the known ones of the scopes asked for (RFC 6749, section
-// 3.3); those of normal use if none is asked for. It is false when all of those
-// asked for are unknown.
+// 3.3): zero if none is asked for. It is false when all of those asked for are
+// unknown.
 func parseScope(asked string) (scopes auth.Scopes, ok bool) {
 	fields := slices.DeleteFunc(strings.Fields(asked), openIDScope)
-	if len(fields) == 0 {
-		return auth.ScopesEveryday, true
-	}
 	scopes, _ = auth.ParseScopes(strings.Join(fields, " "))
-	return scopes, scopes != 0
+	return scopes, scopes != 0 || len(fields) == 0
 }
 
 // openIDScope reports what clients that know OpenID servers ask for by habit.

@@ -9,9 +9,15 @@ import (
 	"strings"
 )
 
-// resourcePaths are the resources of each public URL that tokens are for; the
-// first is meant where a client names none.
-func resourcePaths() []string { return []string{"/mcp", "/sse"} }
+// Where the resources are. A client that names none means the first.
+const (
+	mcpPath      = "/mcp"
+	ssePath      = "/sse"
+	messagesPath = "/messages" // the other half of /sse
+)
+
+// resourcePaths are the resources of each public URL that tokens are for.
+func resourcePaths() []string { return []string{mcpPath, ssePath} }
 
 // site is one public URL: an issuer, and the origin of its resources.
 type site struct {

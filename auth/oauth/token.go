@@ -122,13 +122,11 @@ func (s *Server) refresh(r *http.Request, id string, form url.Values) (auth.Issu
 	if form.Get("refresh_token") == "" {
 		return auth.Issued{}, invalidRequest("refresh_token is missing")
 	}
-	ask := auth.Refresh{Client: id, Resource: form.Get("resource")}
-	if form.Get("scope") != "" {
-		var ok bool
-		if ask.Scopes, ok = parseScope(form.Get("scope")); !ok {
-			return auth.Issued{}, refuse(http.StatusBadRequest, "invalid_scope", "scope is %s; there are %s", clip(form.Get("scope")), auth.ScopeAdmin)
-		}
+	scopes, ok := parseScope(form.Get("scope"))
+	if !ok {
+		return auth.Issued{}, refuse(http.StatusBadRequest, "invalid_scope", "scope is %s; there are %s", clip(form.Get("scope")), auth.ScopeAdmin)
 	}
+	ask := auth.Refresh{Client: id, Resource: form.Get("resource"), Scopes: scopes}
 	issued, err := s.o.Tokens.Refresh(auth.WithRemote(r.Context(), s.o.RemoteAddr(r)), form.Get("refresh_token"), ask)
 	switch {
 	case errors.Is(err, auth.ErrRefresh):

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -36,7 +37,7 @@ func TestLine17RefreshNarrowsAndNeverWidens(t *testing.T) {
 	wantError(t, l.post(tokenPath, refreshForm(client, second, "scope", "chat:write")), http.StatusBadRequest, "invalid_scope")
 	wantError(t, l.post(tokenPath, refreshForm(client, second, "scope", "no-such")), http.StatusBadRequest, "invalid_scope")
 	wantError(t, l.post(tokenPath, refreshForm(client, second, "resource", l.http.URL+"/sse")), http.StatusBadRequest, "invalid_target")
-	a = l.post(tokenPath, refreshForm(client, second, "resource", l.http.URL+"/mcp"))
+	a = l.post(tokenPath, refreshForm(client, second, "resource", l.http.URL+"/mcp", "scope", "offline_access"))
 	if a.status != http.StatusOK || a.field(t, "scope") != "chat:read notify" {
 		t.Errorf("after narrowing: %d %s, want all that was granted", a.status, a.body)
 	}
@@ -64,6 +65,26 @@ func TestLine17ReuseEndsTheFamily(t *testing.T) {
 	wantError(t, l.post(tokenPath, refreshForm(client, fourth.field(t, "refresh_token"))), http.StatusBadRequest, "invalid_grant")
 	if l.good(fourth.field(t, "access_token")) {
 		t.Error("an access token of an ended family is good")
+	}
+}
+
+func TestLine17SixteenRefreshesGiveOneSuccessor(t *testing.T) {
+	l := newLab(t)
+	client := l.register(callback)
+	first := l.post(tokenPath, trade(client, l.code(ask(client)))).field(t, "refresh_token")
+	answers := make([]answer, 16)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() { answers[i] = l.post(tokenPath, refreshForm(client, first)) })
+	}
+	all.Wait()
+	for _, a := range answers {
+		if a.status != http.StatusOK || a.field(t, "refresh_token") != answers[0].field(t, "refresh_token") || !l.good(a.field(t, "access_token")) {
+			t.Errorf("%d %s, want the same successor for all", a.status, a.body)
+		}
+	}
+	if a := l.post(tokenPath, refreshForm(client, answers[15].field(t, "refresh_token"))); a.status != http.StatusOK {
+		t.Errorf("the successor: %d %s", a.status, a.body)
 	}
 }
 
