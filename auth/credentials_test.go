@@ -41,7 +41,7 @@ func TestAuth21CredentialsSurviveARestart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			errs := make([]error, 8)
+			var errs [9]error
 			login, errs[0] = tokens.Login(t.Context(), alice)
 			granted, errs[1] = tokens.Authorize(t.Context(), alice, Authorization{Client: "c", Resource: "r", Scopes: ScopeChatRead})
 			session, _, errs[2] = tokens.OpenSession(t.Context(), alice)
@@ -51,7 +51,8 @@ func TestAuth21CredentialsSurviveARestart(t *testing.T) {
 			ticket, errs[5] = tokens.NewTicket(t.Context(), login.Identity)
 			invitation, _, errs[6] = signups.Invite(t.Context(), alice, RoleMember, time.Hour)
 			link, errs[7] = users.NewLink(t.Context(), "alice")
-			if err := errors.Join(append(errs, tokens.credentials.Revoke(t.Context(), "alice", c.ID))...); err != nil {
+			errs[8] = tokens.credentials.Revoke(t.Context(), "alice", c.ID)
+			if err := errors.Join(errs[:]...); err != nil {
 				t.Fatal(err)
 			}
 		} else {

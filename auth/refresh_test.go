@@ -235,25 +235,24 @@ func TestAuth21FamiliesSurviveARestart(t *testing.T) {
 }
 
 func TestAuth19RevokeToken(t *testing.T) {
-	ctx := t.Context()
 	for name, of := range map[string]func(Issued) string{
 		"refresh": func(i Issued) string { return i.Refresh },
 		"access":  func(i Issued) string { return i.Access },
 	} {
 		t.Run(name, func(t *testing.T) {
 			tokens, audit, issued := newFamily(t)
-			other, err := tokens.Login(ctx, find(t, tokens, "alice"))
+			other, err := tokens.Login(t.Context(), find(t, tokens, "alice"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			audit.take()
 			for _, unknown := range []string{"", "garbage", "pat_" + strings.Repeat("a", 52), strings.Repeat("a", 52) + "." + strings.Repeat("a", 52)} {
-				if err := tokens.RevokeToken(ctx, unknown, "client"); err != nil {
+				if err := tokens.RevokeToken(t.Context(), unknown, "client"); err != nil {
 					t.Errorf("%q: %v", unknown, err)
 				}
 			}
 			for _, client := range []string{"", "other"} { // not theirs
-				if err := tokens.RevokeToken(ctx, of(issued), client); err != nil || tokens.Revoked(issued.Identity) {
+				if err := tokens.RevokeToken(t.Context(), of(issued), client); err != nil || tokens.Revoked(issued.Identity) {
 					t.Errorf("by %q: %v, revoked %t", client, err, tokens.Revoked(issued.Identity))
 				}
 			}
@@ -261,7 +260,7 @@ func TestAuth19RevokeToken(t *testing.T) {
 				t.Errorf("recorded: %q", events)
 			}
 			for range 2 { // again is harmless
-				if err := tokens.RevokeToken(ctx, of(issued), "client"); err != nil || !tokens.Revoked(issued.Identity) {
+				if err := tokens.RevokeToken(t.Context(), of(issued), "client"); err != nil || !tokens.Revoked(issued.Identity) {
 					t.Errorf("%v, revoked %t", err, tokens.Revoked(issued.Identity))
 				}
 			}
@@ -272,7 +271,7 @@ func TestAuth19RevokeToken(t *testing.T) {
 			if tokens.Revoked(other.Identity) {
 				t.Error("the login is revoked as well")
 			}
-			if err := tokens.RevokeToken(ctx, of(other), ""); err != nil || !tokens.Revoked(other.Identity) {
+			if err := tokens.RevokeToken(t.Context(), of(other), ""); err != nil || !tokens.Revoked(other.Identity) {
 				t.Errorf("logout: %v, revoked %t", err, tokens.Revoked(other.Identity))
 			}
 		})

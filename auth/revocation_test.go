@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,8 +283,13 @@ func TestAuth27OnRevokedOfOne(t *testing.T) {
 		tokens, users, _ := newRevocable(t, &fakeHashes{})
 		node := newTokensOf(t, users, tokens.keys, tokens.credentials.store)
 		_, before := issue(t, tokens, "alice", "")
-		var told []Revocation
-		stop := node.credentials.OnRevoked(func(r Revocation) { told = append(told, r) })
+		var mu sync.Mutex
+		var told []Revocation // guarded by mu
+		stop := node.credentials.OnRevoked(func(r Revocation) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, r)
+		})
 		defer stop()
 
 		grant, err := tokens.Authorize(ctx, find(t, tokens, "alice"), Authorization{Client: "client", Resource: "r", Scopes: ScopeChatRead})
@@ -327,10 +333,12 @@ func TestAuth27OnRevokedOfOne(t *testing.T) {
 				t.Errorf("%s: %v", step.name, err)
 			}
 			synctest.Wait()
+			mu.Lock()
 			if !slices.Equal(told, step.want) {
 				t.Errorf("%s: told %+v, not %+v", step.name, told, step.want)
 			}
 			told = nil
+			mu.Unlock()
 		}
 		if !node.Revoked(other) {
 			t.Error("a session outlives the role it was opened with")

@@ -28,7 +28,7 @@ func TestAuth24WebSession(t *testing.T) {
 		if value, revision := tokens.credentials.store.Get(opened.Credential); revision == 0 || strings.Contains(string(value), secret) {
 			t.Errorf("stored: %s", value)
 		}
-		if len(secret)*5 < 256 || opened.Kind != KindWeb || opened.Expires.Sub(time.Now()) > webIdle {
+		if len(secret)*5 < 256 || opened.Kind != KindWeb || time.Until(opened.Expires) > webIdle {
 			t.Errorf("%d characters, %+v", len(secret), opened)
 		}
 		for range 5 {

@@ -102,12 +102,15 @@ func TestAuth26Invitations(t *testing.T) {
 				t.Errorf("%+v: %v", one, err)
 			}
 		}
-		users := tokens.users.store
-		tokens.users.store = fullStore{users}
+		var err error
+		var f fakeHashes
+		if s.users, err = newUsers(fullStore{tokens.users.store}, nil, f.hasher()); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := s.SignUp(ctx, home, "bob", "password-x", secret); !errors.Is(err, errFull) {
 			t.Errorf("full: %v", err)
 		}
-		tokens.users.store = users
+		s.users = tokens.users
 		audit.take()
 		pass(time.Hour - time.Millisecond)
 		user, err := s.SignUp(ctx, home, "bob", "password-x", secret)
