@@ -46,6 +46,7 @@ func (e *pageError) Error() string { return e.title + ": " + e.text }
 // 4.1.2.1).
 type redirectError struct {
 	code, description string
+	person            string // who decided it, if somebody did
 }
 
 func (e *redirectError) Error() string { return e.code + ": " + e.description }
@@ -75,7 +76,7 @@ func (s *Server) refuseAuthorize(w http.ResponseWriter, r *http.Request, req req
 	back, isBack := errors.AsType[*redirectError](err)
 	switch {
 	case isBack:
-		s.audit(r, auth.Event{Action: "consent", Client: req.client.ID, Outcome: back.code, Detail: back.description})
+		s.audit(r, auth.Event{Action: "authorize", Actor: back.person, Client: req.client.ID, Outcome: back.code, Detail: back.description})
 		s.sendBack(w, req, url.Values{"error": {back.code}, "error_description": {plainText(back.description)}})
 		return
 	case isPage:
@@ -177,7 +178,7 @@ var challengeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 func (s *Server) fillRequest(req *request) error {
 	q := req.query
 	refuse := func(code, format string, args ...any) error {
-		return &redirectError{code, fmt.Sprintf(format, args...)}
+		return &redirectError{code: code, description: fmt.Sprintf(format, args...)}
 	}
 	if len(req.state) > maxState {
 		req.state = "" // not to be echoed in part

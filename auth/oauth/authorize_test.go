@@ -100,6 +100,9 @@ func TestLine12EveryAnswerNamesStateAndIssuer(t *testing.T) {
 			t.Errorf("%s: a state that nobody sent: %v", origin, params)
 		}
 	}
+	if !l.audit.has("authorize", "access_denied") || !l.audit.has("consent", "") {
+		t.Error("no trace in the audit")
+	}
 }
 
 func TestLine12DefaultsAndTolerance(t *testing.T) {

@@ -79,13 +79,13 @@ func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, req request) 
 	id, signedIn := s.o.Browsers.SignedIn(r)
 	if !signedIn || slices.Contains(req.prompt, "login") {
 		if silent {
-			return &redirectError{"login_required", "nobody is signed in, and prompt is none"}
+			return &redirectError{code: "login_required", description: "nobody is signed in, and prompt is none"}
 		}
 		return s.showSignIn(w, r, req, http.StatusOK, "", "")
 	}
 	offered := req.scopes & id.Role.Scopes()
 	if offered == 0 {
-		return &redirectError{"access_denied", "the user's role allows none of the scopes asked for"}
+		return &redirectError{code: "access_denied", description: "the user's role allows none of the scopes asked for", person: id.Subject}
 	}
 	before, err := s.consented(id.Subject, req)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, req request) 
 		return s.allow(w, r, req, id, offered)
 	}
 	if silent {
-		return &redirectError{"consent_required", "the user has to be asked, and prompt is none"}
+		return &redirectError{code: "consent_required", description: "the user has to be asked, and prompt is none", person: id.Subject}
 	}
 	return s.showConsent(w, r, req, id, http.StatusOK, "")
 }
