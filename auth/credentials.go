@@ -91,6 +91,7 @@ type Credentials struct {
 	store Store
 	users *Users
 	audit Audit
+	made  *Limiter // by user
 	index *index
 	read  parsed[credential]
 	close func()
@@ -106,7 +107,7 @@ type CredentialsOptions struct {
 
 // NewCredentials returns the credentials kept in a store.
 func NewCredentials(o CredentialsOptions) *Credentials {
-	c := &Credentials{store: o.Store, users: o.Users, audit: auditOrNone(o.Audit), index: newIndex()}
+	c := &Credentials{store: o.Store, users: o.Users, audit: auditOrNone(o.Audit), made: NewLimiter(time.Second, 500), index: newIndex()}
 	stopWatch := o.Store.Watch(func(id string, value []byte, _ uint64) { c.apply(id, value) })
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -198,8 +199,12 @@ func idOf(secret string) string {
 }
 
 // add stores a new credential under id. Where it is one too many, another one
-// gives way or [ErrTooMany] is returned.
+// gives way or [ErrTooMany] is returned; where a user makes them too fast, a
+// [*ThrottledError]: what gave way is remembered by the store for a while.
 func (c *Credentials) add(ctx context.Context, id string, r credential) error {
+	if wait := c.made.Take(r.User); wait > 0 {
+		return &ThrottledError{RetryAfter: wait}
+	}
 	giveWay, err := c.index.reserve(id, r.Credential)
 	if err != nil {
 		return err

@@ -279,3 +279,26 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 }
+
+// A user who makes credentials without end has to wait, and nobody else.
+func TestCredentialsAreMadeSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens := newTokens(t, newKey(t), "alice", "bob")
+		n := 0
+		for ; n < 2000; n++ {
+			if _, err := tokens.Login(t.Context(), find(t, tokens, "alice")); err != nil {
+				throttled, ok := errors.AsType[*ThrottledError](err)
+				if !ok || throttled.RetryAfter <= 0 || throttled.RetryAfter > time.Second {
+					t.Errorf("%v", err)
+				}
+				break
+			}
+		}
+		if n < 400 || n > 500 {
+			t.Errorf("%d logins", n)
+		}
+		issue(t, tokens, "bob", "")
+		pass(time.Second)
+		issue(t, tokens, "alice", "")
+	})
+}

@@ -82,6 +82,10 @@ type external struct {
 // OpenIssuer returns an issuer whose keys are looked for in the background,
 // until it is closed. Until they are found its tokens cannot be verified.
 func OpenIssuer(o IssuerOptions) (*Issuer, error) {
+	return openIssuer(o, newIssuerClient())
+}
+
+func openIssuer(o IssuerOptions, client *http.Client) (*Issuer, error) {
 	if err := checkRemote(o.URL); err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", o.URL, err)
 	}
@@ -104,7 +108,7 @@ func OpenIssuer(o IssuerOptions) (*Issuer, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Issuer{
-		url: o.URL, o: o, client: newIssuerClient(), cancel: cancel, ended: make(chan struct{}),
+		url: o.URL, o: o, client: client, cancel: cancel, ended: make(chan struct{}),
 		parser: jwt.NewParser(
 			jwt.WithValidMethods(o.Algorithms), jwt.WithIssuer(o.URL), jwt.WithAudience(o.Audience...),
 			jwt.WithExpirationRequired(), jwt.WithLeeway(issuerLeeway), jwt.WithStrictDecoding(),
@@ -184,7 +188,7 @@ func (e *Issuer) follow(ctx context.Context, address string) (keyfunc.Keyfunc, e
 		RefreshInterval:   issuerRefresh,
 		RefreshUnknownKID: rate.NewLimiter(rate.Every(issuerRefetch), 1),
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
-			return func(ctx context.Context, err error) {
+			return func(_ context.Context, err error) { // its context has ended by then
 				if ctx.Err() == nil {
 					e.o.Logger.WarnContext(ctx, "keys of an issuer could not be refreshed", "issuer", e.url, "err", err)
 				}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -380,4 +381,61 @@ func TestOpenIssuerRefuses(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// inMemory is a client of the provider that needs no network.
+func (p *idp) inMemory() *http.Client {
+	return &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		p.serve(w, r)
+		return w.Result(), nil
+	})}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// An issuer that was away is asked again, less and less often; and then its
+// keys are fetched every hour.
+func TestAuth28KeysAreRefreshed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const address = "https://id.example"
+		p := &idp{keys: map[string]*rsa.PrivateKey{"one": rsaKey()}, metadata: map[string]any{"issuer": address, "jwks_uri": address + "/keys"}, broken: true}
+		logger, logs := newLogger()
+		e, err := openIssuer(IssuerOptions{URL: address, Audience: []string{"chat"}, Logger: logger}, p.inMemory())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		pass(10*time.Minute + time.Second)
+		if n := strings.Count(logs.String(), "could not be discovered"); n < 10 || n > 15 {
+			t.Errorf("tried %d times in ten minutes", n)
+		}
+		p.mu.Lock()
+		p.broken = false
+		p.mu.Unlock()
+		pass(issuerRefetch)
+		if e.keys.Load() == nil || p.fetched.Load() != 1 {
+			t.Fatalf("no keys; fetched %d times", p.fetched.Load())
+		}
+		pass(3 * issuerRefresh)
+		if n := p.fetched.Load(); n != 4 {
+			t.Errorf("fetched %d times in three hours", n)
+		}
+		// While the issuer is away its keys stay.
+		p.mu.Lock()
+		p.broken = true
+		p.mu.Unlock()
+		pass(2 * issuerRefresh)
+		if !strings.Contains(logs.String(), "could not be refreshed") {
+			t.Error("nobody is told")
+		}
+		tokens := newTokens(t, newKey(t))
+		tokens.external = []*Issuer{e}
+		p.Server = &httptest.Server{URL: address}
+		if _, err := tokens.Verify(t.Context(), p.token(t, nil)); err != nil {
+			t.Error(err)
+		}
+	})
 }

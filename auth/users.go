@@ -21,14 +21,14 @@ var (
 	ErrUnknownUser = errors.New("there is no user of that name")
 )
 
-// ThrottledError is returned while attempts have to wait. No password was
-// checked, right or wrong.
+// ThrottledError is returned while attempts have to wait: to sign in, when no
+// password was checked, right or wrong; and to make tokens.
 type ThrottledError struct {
 	RetryAfter time.Duration
 }
 
 func (e *ThrottledError) Error() string {
-	return fmt.Sprintf("too many failed attempts: try again in %d seconds", wholeSeconds(e.RetryAfter))
+	return fmt.Sprintf("too many attempts: try again in %d seconds", wholeSeconds(e.RetryAfter))
 }
 
 // wholeSeconds rounds up, as Retry-After needs it.

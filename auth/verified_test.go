@@ -139,3 +139,43 @@ func TestVerifyAtOnce(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func BenchmarkVerify(b *testing.B) {
+	var f fakeHashes
+	users, err := newUsers(NewMemoryStore(), nil, f.hasher())
+	if err != nil {
+		b.Fatal(err)
+	}
+	alice, err := users.Create(b.Context(), "alice", "password-a", RoleMember)
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys, err := LoadKeys(b.Context(), NewMemoryStore())
+	if err != nil {
+		b.Fatal(err)
+	}
+	logger, _ := newLogger()
+	credentials := NewCredentials(CredentialsOptions{Store: NewMemoryStore(), Users: users, Logger: logger})
+	b.Cleanup(credentials.Close)
+	tokens, err := NewTokens(TokensOptions{Issuer: testIssuer, Keys: keys, Users: users, Credentials: credentials, Logger: logger})
+	if err != nil {
+		b.Fatal(err)
+	}
+	issued, err := tokens.Login(b.Context(), alice)
+	if err != nil {
+		b.Fatal(err)
+	}
+	personal, _, err := tokens.NewPersonal(b.Context(), alice, Personal{Name: "x", Scopes: ScopeChatRead, Lifetime: time.Hour})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, token := range map[string]string{"access": issued.Access, "personal": personal} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := tokens.Verify(b.Context(), token); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
