@@ -60,7 +60,7 @@ func serveFloor(w http.ResponseWriter, r *http.Request) {
 
 // floorSent has the length of what send_message says: its facts as text and as
 // structured content.
-var floorSent = []byte(`"` + strings.Repeat("s", 270) + `"`)
+var floorSent = []byte(`"` + strings.Repeat("s", 236) + `"`)
 
 // floorResult is the response. On 2026-07-28 it says more.
 func floorResult(req *floorRequest, modern bool) []byte {
