@@ -132,15 +132,18 @@ func (c *call) run() {
 	defer c.srv.calls.end(c)
 	reply := c.handle()
 	c.observe(reply)
+	if c.sess != nil && changesSession(c.msg.method) {
+		c.srv.sessions.changed(c.ctx, c.sess)
+	}
 	if c.stream.shared && reply != nil {
 		// As long as the server and the session live; then nobody reads it.
 		_ = c.stream.awaitRoom(c.srv.base, len(reply))
 	}
 	c.release()
 	if reply == nil {
-		c.stream.appendNoResponse()
+		c.stream.appendNoResponse(c.msg.id)
 	} else {
-		c.stream.appendResponse(reply)
+		c.stream.appendResponse(c.msg.id, reply)
 	}
 	if c.sess != nil {
 		c.sess.shelve(c.stream)

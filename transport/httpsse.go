@@ -39,7 +39,7 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 	defer release()
 	sess := newSession(s, newSessionID(), owner, true)
 	defer sess.connect()()
-	if err := s.sessions.add(sess); err != nil {
+	if err := s.sessions.add(r.Context(), sess); err != nil {
 		return err
 	}
 	defer s.sessions.remove(sess)
@@ -142,7 +142,7 @@ func (s *Server) refuseOnStream(w http.ResponseWriter, r *http.Request, sess *se
 	if sess.out.awaitRoom(ctx, len(reply)) != nil {
 		return f // a client that does not read
 	}
-	sess.out.appendResponse(reply)
+	sess.out.appendResponse(f.id, reply)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }

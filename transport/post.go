@@ -198,6 +198,7 @@ func (p *post) answerCalls(requests []message) error {
 	p.stream = newStream(len(requests), p.sess != nil)
 	p.stream.jsonOnly = !p.accepts.sse
 	for _, m := range requests {
+		p.stream.requests = append(p.stream.requests, m.id)
 		c, err := p.srv.newCall(p.r.Context(), m, p.sess, p.peer, p.stream)
 		if err != nil {
 			for _, c := range p.calls {
@@ -290,6 +291,7 @@ func (p *post) answerSSE(conn chan struct{}) error {
 	}
 	if p.stream.id != "" {
 		p.sess.addStream(p.stream)
+		p.srv.recorder.keep(p.r.Context(), p.sess.id, p.stream)
 		if p.peer.primes() {
 			out.prime(p.stream)
 			if err := out.flush(); err != nil {
