@@ -33,6 +33,7 @@ const MaxData = 1 << 20
 const (
 	messagesName = "messages"
 	linesName    = "lines"
+	writtenName  = "streams"
 	livePrefix   = "live."
 )
 
@@ -43,6 +44,10 @@ type spec struct {
 	maxBytes int64         // of the stream
 	maxAge   time.Duration // 0: kept
 	evict    bool          // a full stream drops its oldest records instead of refusing new ones
+	// journal: written to disk soon, not before it is acknowledged; nobody
+	// follows it.
+	journal    bool
+	maxRecords int64 // 0: no bound
 }
 
 // stream is one JetStream stream: its writer (commit.go), its live feed
@@ -111,8 +116,18 @@ func (s *stream) config(memory bool) jetstream.StreamConfig {
 	if s.bucket {
 		c.MaxMsgsPerSubject = 1
 	}
+	if s.maxRecords > 0 {
+		c.MaxMsgs = s.maxRecords
+	}
+	if s.journal {
+		c.RePublish = nil
+		c.AllowAtomicPublish = false // not in this mode
+		c.AllowMsgTTL = false        // finding which end sooner takes time after a kill
+		c.PersistMode = jetstream.AsyncPersistMode
+	}
 	if memory {
 		c.Storage = jetstream.MemoryStorage
+		c.PersistMode = jetstream.DefaultPersistMode
 	}
 	return c
 }
@@ -129,7 +144,7 @@ func (s *stream) open(ctx context.Context, memory, mayCreate bool) (jetstream.St
 		js, err = s.js.CreateStream(ctx, want)
 	}
 	if err == nil {
-		if have := js.CachedInfo().Config; have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge {
+		if have := js.CachedInfo().Config; have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge || have.MaxMsgs != want.MaxMsgs {
 			js, err = s.js.UpdateStream(ctx, want)
 		}
 	}
@@ -149,15 +164,19 @@ func (s *stream) start(from, last uint64, apply func(Record)) error {
 	if s.acks, err = s.conn.SubscribeSync(s.inbox + "*"); err != nil {
 		return err
 	}
-	if err = s.feed.subscribe(s.conn); err != nil {
-		return err
+	if !s.journal {
+		if err = s.feed.subscribe(s.conn); err != nil {
+			return err
+		}
 	}
 	// The server knows the subscriptions before anything is published.
 	if err = s.conn.FlushTimeout(answerTimeout); err != nil {
 		return err
 	}
 	s.run(s.write)
-	s.run(s.feed.run)
+	if !s.journal {
+		s.run(s.feed.run)
+	}
 	return nil
 }
 
@@ -184,7 +203,7 @@ func (s *stream) end() {
 }
 
 // append stores a message and returns its record: durable, and seen by this
-// node's feed.
+// node's feed. Of a journal's record only the sequence is known.
 func (s *stream) append(ctx context.Context, r *request) (Record, error) {
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
@@ -203,8 +222,8 @@ func (s *stream) append(ctx context.Context, r *request) (Record, error) {
 	// The writer answers every request it has taken.
 	select {
 	case res := <-r.done:
-		if res.err != nil {
-			return Record{}, res.err
+		if res.err != nil || s.journal {
+			return Record{Seq: res.seq}, res.err
 		}
 		return s.feed.await(ctx, res.seq)
 	case <-ctx.Done():
