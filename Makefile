@@ -41,6 +41,7 @@ deadcode:
 
 race:
 	go test -race ./...
+	cd bench && go test -race ./...
 
 # The official suite; what may fail, and why, is in conformance/excused.go.
 conformance: conformance/node_modules/.package-lock.json
