@@ -67,7 +67,7 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uin
 		return ok, err
 	}
 	// There may be the mark of a deletion, which counts as none.
-	last, err := b.s.first(ctx, []string{b.s.subject(key)}, 1, b.s.feed.limit(), 1)
+	last, err := b.s.first(ctx, []string{b.s.subject(key)}, 1, b.s.feed.limit(), pageSize{records: 1})
 	if err != nil || len(last) == 0 || !bytes.Equal(last[0].Data, []byte{isDeleted}) {
 		return false, err
 	}

@@ -69,10 +69,11 @@ func (l *Journal) Read(ctx context.Context, r Range) ([]Record, error) {
 			}
 		}
 	}
+	most := pageSize{records: r.Limit, bytes: r.Bytes}
 	if r.Latest {
-		return l.s.latest(ctx, filters, lo, hi, r.Limit)
+		return l.s.latest(ctx, filters, lo, hi, most)
 	}
-	return l.s.first(ctx, filters, lo, hi, r.Limit)
+	return l.s.first(ctx, filters, lo, hi, most)
 }
 
 // State asks the leader for the bounds: they are at least as new as what any

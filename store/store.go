@@ -235,7 +235,7 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, state jetstrea
 	lost := last < had.seq
 	// In a bucket only the last record of all is sure not to be replaced.
 	if !lost && had.kept > 0 && s.maxAge == 0 && (!s.bucket || had.kept == last) {
-		end, err := s.first(ctx, nil, had.kept, had.kept, 1)
+		end, err := s.first(ctx, nil, had.kept, had.kept, pageSize{records: 1})
 		if err != nil {
 			return err
 		}
