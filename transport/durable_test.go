@@ -250,12 +250,21 @@ func TestCallsOfADeadProcessAreAnswered(t *testing.T) {
 	prime, _ := x.event()
 	x.event()
 
-	second := store.crash().process(t)
-	got := second.get(session + "\nLast-Event-ID: " + prime.ID).finish()
-	if !strings.Contains(got.body, `"id":"a","error"`) || !strings.Contains(got.body, "restarted") {
-		t.Errorf("got %s", got.body)
+	first.until("the stream is in the log", func() bool { return len(store.crash().log) > 0 })
+	known, unknown := store.crash(), store.crash()
+	unknown.log = nil // a moment earlier
+	for name, store := range map[string]*fakeStore{"in the log": known, "not in the log": unknown} {
+		second := store.process(t)
+		got := second.get(session + "\nLast-Event-ID: " + prime.ID).finish()
+		if !strings.Contains(got.body, `"id":"a","error"`) || !strings.Contains(got.body, "restarted") {
+			t.Errorf("%s: got %d %s", name, got.status, got.body)
+		}
+		ok(t, second.post(session, ping).finish())
+		forged := prime.ID[:12] + "-0.1"
+		if got := second.get(session + "\nLast-Event-ID: " + forged).finish(); got.status != http.StatusBadRequest {
+			t.Errorf("%s: an ID that names no request is answered with %d %s", name, got.status, got.body)
+		}
 	}
-	ok(t, second.post(session, ping).finish())
 }
 
 // TestOwnStreamOutlivesTheProcess: what was to be told to a session is told by

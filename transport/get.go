@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -123,6 +124,12 @@ func (s *Server) wanted(ctx context.Context, sess *session, lastEventID string) 
 				past = lostStream(id, after)
 			}
 			return resumption{stream: sess.out, from: past, after: after}, nil
+		case past == nil && sess.restored:
+			if past = lostStream(id, after); len(past.requests) == 0 {
+				return resumption{}, errStreamGone
+			}
+			past.answerOwed()
+			return resumption{stream: past, from: past, after: after}, nil
 		case past == nil:
 			return resumption{}, errStreamGone
 		}
@@ -156,6 +163,9 @@ func lostStream(id string, seq uint64) *stream {
 	if seq == 0 {
 		st.history.evicted = 0
 	}
+	if owed := namedRequest(id); owed != nil {
+		st.requests = []json.RawMessage{owed}
+	}
 	return st
 }
 
@@ -171,7 +181,7 @@ func (st *stream) answerOwed() {
 
 var errRestarted = &fault{
 	code: codeRefused,
-	msg:  "the server was restarted while this request ran, so whether it was carried out is not known; send it again, with the same idempotency_key if it had one",
+	msg:  "the server was restarted and does not have the answer of this request, which may have been carried out; send it again, with the same idempotency_key if it had one",
 }
 
 // catchUp tells a client whose session began in another process what may have

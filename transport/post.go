@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -197,8 +198,10 @@ func (p *post) answerCalls(requests []message) error {
 	}
 	p.stream = newStream(len(requests), p.sess != nil)
 	p.stream.jsonOnly = !p.accepts.sse
+	if p.sess != nil {
+		p.stream.answersTo(idsOf(requests))
+	}
 	for _, m := range requests {
-		p.stream.requests = append(p.stream.requests, m.id)
 		c, err := p.srv.newCall(p.r.Context(), m, p.sess, p.peer, p.stream)
 		if err != nil {
 			for _, c := range p.calls {
@@ -219,6 +222,14 @@ func (p *post) answerCalls(requests []message) error {
 		p.srv.start(c)
 	}
 	return p.answer(conn)
+}
+
+func idsOf(requests []message) []json.RawMessage {
+	ids := make([]json.RawMessage, len(requests))
+	for i, m := range requests {
+		ids[i] = m.id
+	}
+	return ids
 }
 
 // answer serves the stream of the calls: as plain JSON when the responses are
@@ -291,7 +302,7 @@ func (p *post) answerSSE(conn chan struct{}) error {
 	}
 	if p.stream.id != "" {
 		p.sess.addStream(p.stream)
-		p.srv.recorder.keep(p.r.Context(), p.sess.id, p.stream)
+		p.srv.recorder.keep(p.sess.id, p.stream)
 		if p.peer.primes() {
 			out.prime(p.stream)
 			if err := out.flush(); err != nil {

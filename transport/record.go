@@ -30,11 +30,13 @@ type (
 		Data    []byte
 	}
 
-	// LogRange selects the first Limit records of the subjects after a sequence.
+	// LogRange selects the first records of the subjects after a sequence: at
+	// most Limit, and no further one once their data has so many Bytes.
 	LogRange = struct {
 		Subjects      []string
 		After, Before uint64
 		Limit         int
+		Bytes         int
 		Latest        bool
 	}
 )
@@ -53,7 +55,8 @@ const (
 	gatherFor     = 20 * time.Millisecond // before what streams said is written together
 	recordTimeout = 5 * time.Second       // of one append or read
 	maxGroup      = 512 << 10             // bytes of messages in one record, and of a message that is kept
-	readPage      = 16                    // records
+	readPage      = 16                    // records at a time
+	readBytes     = 1 << 20               // and about so many bytes
 )
 
 // recorder writes streams to a log, behind: a stream that has something new is
@@ -61,6 +64,8 @@ const (
 type recorder struct {
 	log    StreamLog
 	logger *slog.Logger
+
+	writing sync.Mutex // one writer at a time, so that records are in order
 
 	mu      sync.Mutex
 	dirty   []*stream // each once
@@ -73,25 +78,23 @@ type recorder struct {
 type record struct {
 	to      *recorder
 	subject string
-	upTo    uint64     // sequence up to which it is written, or being written
-	dirty   bool       // noted, or about to be written
-	writing sync.Mutex // not of the stream's: one writer at a time, so that records are in order
+	upTo    uint64 // sequence up to which it is written, or being written
+	dirty   bool   // noted, or about to be written
 }
 
 func newRecorder(log StreamLog, logger *slog.Logger) *recorder {
 	return &recorder{log: log, logger: logger, wake: make(chan struct{}, 1)}
 }
 
-// keep begins to record a stream. Which requests it is to answer is written
-// before it returns, and so before the client has an event ID to come back with.
-func (r *recorder) keep(ctx context.Context, session string, st *stream) {
+// keep begins to record a stream.
+func (r *recorder) keep(session string, st *stream) {
 	if r == nil {
 		return
 	}
 	st.mu.Lock()
-	st.record = &record{to: r, subject: session + "/" + st.id, dirty: true}
-	st.mu.Unlock()
-	r.write(context.WithoutCancel(ctx), st)
+	defer st.mu.Unlock()
+	st.record = &record{to: r, subject: session + "/" + st.id}
+	st.recordLocked()
 }
 
 // recordLocked notes that the stream has something new.
@@ -133,6 +136,8 @@ func (r *recorder) run(ctx context.Context) {
 
 // flush writes what is noted now.
 func (r *recorder) flush(ctx context.Context) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
 	r.mu.Lock()
 	dirty := r.dirty
 	r.dirty = nil
@@ -143,8 +148,6 @@ func (r *recorder) flush(ctx context.Context) {
 }
 
 func (r *recorder) write(ctx context.Context, st *stream) {
-	st.record.writing.Lock()
-	defer st.record.writing.Unlock()
 	subject, groups := st.unrecorded()
 	for _, g := range groups {
 		ctx, cancel := context.WithTimeout(ctx, recordTimeout)
@@ -305,7 +308,7 @@ func (d *decoder) bytes() []byte {
 // past returns a stream as the log has it: its newest messages, and as its
 // requests those that it did not answer. It is nil when the log has nothing.
 func (r *recorder) past(ctx context.Context, session, id string) (*stream, error) {
-	if r == nil || len(id) != streamIDLength || strings.Trim(id, streamIDLetters) != "" {
+	if r == nil || len(id) > 255 || strings.Trim(id, streamIDLetters) != "" {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
@@ -313,7 +316,7 @@ func (r *recorder) past(ctx context.Context, session, id string) (*stream, error
 	st := newStream(0, true)
 	st.id = id
 	for after, found := uint64(0), false; ; {
-		records, err := r.log.Read(ctx, LogRange{Subjects: []string{session + "/" + id}, After: after, Limit: readPage})
+		records, err := r.log.Read(ctx, LogRange{Subjects: []string{session + "/" + id}, After: after, Limit: readPage, Bytes: readBytes})
 		if err != nil {
 			return nil, err
 		}
@@ -326,7 +329,7 @@ func (r *recorder) past(ctx context.Context, session, id string) (*stream, error
 			found, after = true, rec.Seq
 		}
 		switch {
-		case len(records) == readPage:
+		case len(records) > 0:
 		case found:
 			return st, nil
 		default:
@@ -357,10 +360,10 @@ func (s *Server) keepStreams(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	s.recorder.flush(ctx)
 	for _, sess := range s.sessions.all() {
 		if !sess.sse && sess.out.began() {
-			s.recorder.keep(ctx, sess.id, sess.out)
+			s.recorder.keep(sess.id, sess.out)
 		}
 	}
+	s.recorder.flush(ctx)
 }

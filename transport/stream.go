@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -64,14 +65,38 @@ type stream struct {
 	gone     time.Time         // since when there is none
 }
 
-// Stream IDs are as long and made of these letters. Those of a session's own
-// stream, which belongs to no request, begin with a digit that rand.Text never
-// gives: so any process knows one from the other.
+// A stream ID is random, so long, and of these letters. That of a session's own
+// stream, which belongs to no request, begins with a digit that rand.Text never
+// gives; that of a stream with one answer goes on with the request's ID. So a
+// process that knows nothing of a stream knows what to answer when a client
+// comes back for it.
 const (
 	streamIDLength  = 13
 	streamIDLetters = "0abcdefghijklmnopqrstuvwxyz234567"
 	ownStreamMark   = "0"
+	maxNamedRequest = 64 // bytes of a request ID in a stream ID
 )
+
+var requestName = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// answersTo says which requests the stream is to answer, before it has begun.
+func (st *stream) answersTo(ids []json.RawMessage) {
+	if st.requests = ids; st.id != "" && len(ids) == 1 && len(ids[0]) <= maxNamedRequest {
+		st.id += strings.ToLower(requestName.EncodeToString(ids[0]))
+	}
+}
+
+// namedRequest is the ID of the request in a stream ID, nil for none.
+func namedRequest(streamID string) json.RawMessage {
+	if len(streamID) <= streamIDLength || strings.HasPrefix(streamID, ownStreamMark) {
+		return nil
+	}
+	id, err := requestName.DecodeString(strings.ToUpper(streamID[streamIDLength:]))
+	if err != nil || len(id) > maxNamedRequest || !json.Valid(id) || !isID(id) {
+		return nil
+	}
+	return id
+}
 
 // newStream makes a stream that ends after so many responses.
 func newStream(expect int, resumable bool) *stream {
