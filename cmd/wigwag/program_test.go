@@ -98,10 +98,16 @@ func spawn(t *testing.T, env []string, args ...string) (*program, *os.Process) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return spawnFrom(t, self, env, args...)
+}
+
+// spawnFrom is spawn from a binary of the program.
+func spawnFrom(t *testing.T, binary string, env []string, args ...string) (*program, *os.Process) {
+	t.Helper()
 	if !slices.Contains(args, "--data") && !slices.Contains(args, "--memory") {
 		args = append(args, "--data", t.TempDir())
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...) //nolint:gosec // itself
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...) //nolint:gosec // the program
 	cmd.Env = append(append(os.Environ(), runMain+"=1"), env...)
 	p := &program{exited: make(chan struct{})}
 	cmd.Stderr = p
