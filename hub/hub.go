@@ -96,6 +96,8 @@ type Hub struct {
 	live    *live
 	keys    *keys
 	changes *changes
+	replays turns // of listeners
+	looks   turns // of everybody else
 
 	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
 	endWaits context.CancelFunc
@@ -106,8 +108,9 @@ type Hub struct {
 
 const (
 	// learnPage is how many records are read at a time when a hub starts over a
-	// log that holds some.
-	learnPage = 1000
+	// log that holds some, and learnBytes of how much data.
+	learnPage  = 1000
+	learnBytes = 1 << 20
 	// learnAgain is how long it waits when that has failed.
 	learnAgain = time.Second
 	// learnWithin is how long what is asked about rooms waits for it.
@@ -140,6 +143,8 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		keys:    newKeys(o.Keys, o.Logger),
 		changes: newChanges(),
 		learned: make(chan struct{}),
+		replays: make(turns, maxReplays),
+		looks:   make(turns, maxLooks),
 	}
 	h.waits, h.endWaits = context.WithCancel(context.Background())
 	life, end := context.WithCancel(context.Background())
@@ -238,7 +243,7 @@ func (h *Hub) start(ctx context.Context) (last uint64, err error) {
 func (h *Hub) learn(last uint64) {
 	defer close(h.learned)
 	for pos := uint64(0); ; {
-		records, err := h.log.Read(h.life, Range{After: pos, Before: last + 1, Limit: learnPage})
+		records, more, err := readPage(h.life, h.log, Range{After: pos, Before: last + 1, Limit: learnPage, Bytes: learnBytes})
 		if err != nil && h.life.Err() == nil {
 			h.logger.Error("the log is not read for its rooms; trying again", slog.Any("error", err))
 			select {
@@ -253,7 +258,7 @@ func (h *Hub) learn(last uint64) {
 			}
 			pos = r.Seq
 		}
-		if len(records) < learnPage {
+		if !more {
 			return
 		}
 	}

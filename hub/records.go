@@ -97,6 +97,11 @@ func (h *Hub) read(ctx context.Context, subject string, seq uint64) (e Event, ok
 	if seq == 0 {
 		return Event{}, false, nil
 	}
+	release, err := h.looks.take(ctx)
+	if err != nil {
+		return Event{}, false, err
+	}
+	defer release()
 	records, err := h.logOf(subject).Read(ctx, Range{Subjects: []string{subject}, After: seq - 1, Before: seq + 1, Limit: 1})
 	if err != nil || len(records) == 0 {
 		return Event{}, false, storeError(err)

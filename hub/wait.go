@@ -40,7 +40,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	defer h.live.unregister(t)
 	if q.After != "" {
 		look, cancel := looking(ctx)
-		position, err = h.seqOf(look, "after", q.After)
+		position, err = h.seqOf(look, h.looks, "after", q.After)
 		cancel()
 		if err != nil {
 			return Page{}, err
