@@ -109,10 +109,15 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	events := web.New(web.Options{
 		Hub: h, Actor: actor, Revoked: in.revoked, Overloaded: a.overloaded, Limits: in.eventLimits(), Logger: logger,
 	})
+	states, err := k.secret(ctx, "request-states")
+	if err != nil {
+		return err
+	}
 	t := transport.New(mcp.NewServer(mcp.Options{
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
 		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Logger: logger, Limits: in.limits,
+		Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states,
 	})
 	mcp.Announce(h, t)
 	defer k.users.OnRevoked(func(user string) {
