@@ -157,13 +157,19 @@ func limitMemory(ctx context.Context, s settings, env environment, logger *slog.
 	return newPressure(limit, logger), nil
 }
 
+const (
+	maxHeader    = 32 << 10         // bytes of a request's head
+	headerWithin = 10 * time.Second // it has to arrive
+	idleWithin   = 2 * time.Minute  // something has to be asked on a connection
+)
+
 // newHTTPServer serves HTTP/1.1 and HTTP/2, the latter also without TLS (h2c).
 // Its handlers set their own write deadlines, since streams have none.
 func newHTTPServer(logger *slog.Logger) *http.Server {
 	server := &http.Server{
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		ReadHeaderTimeout: headerWithin,
+		IdleTimeout:       idleWithin,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second}, // streams' deadlines do not end a stuck connection

@@ -50,7 +50,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.tlsKey, "tls-key", "", "PEM file of the certificate's key")
 	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json", on standard error`)
 	f.StringVar(&s.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
-	f.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to serve on after SIGTERM with /readyz failing, so that a load balancer notices (default: not at all)")
+	f.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to serve on after SIGTERM with /readyz failing, so that a load balancer notices")
 	f.DurationVar(&s.drainTimeout, "drain-timeout", 10*time.Second, "how long running calls may take to end after that")
 
 	f.StringVar(&s.data, "data", "", "folder where everything is kept (default: $XDG_DATA_HOME/wigwag, else ~/.local/share/wigwag)")
