@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"wigwag/transport"
 )
@@ -139,9 +140,9 @@ func ok(t *testing.T, a answer) answer {
 	return a
 }
 
-// TestSessionsOutliveTheProcess (checklist line 61): the old ID works, with all
-// that was negotiated and set, for its owner.
-func TestSessionsOutliveTheProcess(t *testing.T) {
+// testOutlive: after a restart the old ID works, with all that was negotiated
+// and set, for its owner.
+func testOutlive(t *testing.T) {
 	for name, end := range map[string]func(*lab, *fakeStore) *fakeStore{
 		"stopped": func(l *lab, f *fakeStore) *fakeStore { l.cutOff(); return f },
 		"killed":  func(_ *lab, f *fakeStore) *fakeStore { return f.crash() },
@@ -307,6 +308,34 @@ func TestSessionsAreForgotten(t *testing.T) {
 	if a := l.post(evicted, ping).finish(); a.status != http.StatusNotFound {
 		t.Errorf("answered %d", a.status)
 	}
+}
+
+// TestIdleSessionsEndOnTheNextProcess: when a session was used last outlives the
+// process too.
+func TestIdleSessionsEndOnTheNextProcess(t *testing.T) {
+	store := newFakeStore()
+	opts := transport.Options{Sessions: store, Limits: transport.Limits{SessionIdle: time.Hour, StreamLifetime: 10 * time.Hour}}
+	bubble(t, opts, func(t *testing.T, l *lab) {
+		alive := func(l *lab, session string) bool { return l.post(session, ping).finish().status == http.StatusOK }
+		idle, used, listening := l.open("2025-06-18"), l.open("2025-06-18"), l.open("2025-06-18")
+		own := l.get(listening)
+		own.head()
+		<-time.After(50 * time.Minute)
+		if !alive(l, used) {
+			t.Fatal("the session ended early")
+		}
+		<-time.After(8 * time.Minute) // a look at what is to be saved is taken every minute
+		opts.Sessions = store.crash()
+		next := newBubble(t, opts)
+		<-time.After(5 * time.Minute)
+		if !alive(next, used) || !alive(next, listening) {
+			t.Error("a session that was in use is gone")
+		}
+		if alive(next, idle) {
+			t.Error("the idle session is still there")
+		}
+		own.hangUp()
+	})
 }
 
 // TestNodesShareSessions: what one of two servers over a store begins, changes
