@@ -55,11 +55,11 @@ const (
 
 // Options say where and how to store.
 type Options struct {
-	Dir       string        // data folder, made when it does not exist
-	Memory    bool          // keep all in memory: Dir is not used, nothing outlives Close
-	Sync      string        // SyncAlways or SyncInterval; "": SyncAlways
-	MaxBytes  int64         // of messages, before they are refused; 0: DefaultMaxBytes, in memory DefaultMemoryMaxBytes
-	LineBytes int64         // of log lines, before the oldest go; 0: DefaultLineBytes
+	Dir       string // data folder, made when it does not exist
+	Memory    bool   // keep all in memory: Dir is not used, nothing outlives Close
+	Sync      string // SyncAlways or SyncInterval; "": SyncAlways
+	MaxBytes  int64  // of messages, before they are refused; 0: DefaultMaxBytes, in memory DefaultMemoryMaxBytes
+	LineBytes int64  // of log lines, before the oldest go; 0: DefaultLineBytes
 	// StreamBytes bounds the journal of streams, before the oldest go; 0:
 	// DefaultStreamBytes, in memory DefaultMemoryStreamBytes.
 	StreamBytes int64
@@ -114,7 +114,7 @@ func specs(o Options) []spec {
 		{name: Rooms, bucket: true, maxBytes: bucketBytes},
 		{name: Keys, bucket: true, maxBytes: bucketBytes},
 		{name: Idempotency, bucket: true, maxBytes: bucketBytes, maxAge: idempotencyAge},
-		{name: Sessions, bucket: true, maxBytes: sessionBytes},
+		{name: Sessions, bucket: true, maxBytes: sessionBytes, deletedFor: time.Minute}, // they come and go; a flood of them must not fill it,
 		{name: writtenName, journal: true, maxBytes: o.StreamBytes, maxRecords: streamRecords, maxAge: streamAge, evict: true},
 	}
 }

@@ -39,11 +39,12 @@ const (
 
 // spec says what a stream is for.
 type spec struct {
-	name     string
-	bucket   bool          // newest record per subject only, compare-and-swap
-	maxBytes int64         // of the stream
-	maxAge   time.Duration // 0: kept
-	evict    bool          // a full stream drops its oldest records instead of refusing new ones
+	name       string
+	bucket     bool          // newest record per subject only, compare-and-swap
+	deletedFor time.Duration // of a bucket; 0: the usual
+	maxBytes   int64         // of the stream
+	maxAge     time.Duration // 0: kept
+	evict      bool          // a full stream drops its oldest records instead of refusing new ones
 	// journal: written to disk soon, not before it is acknowledged; nobody
 	// follows it.
 	journal    bool
