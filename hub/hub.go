@@ -74,6 +74,7 @@ type Options struct {
 	MaxListeners      int // listeners and waits at a time; 0: 20,000
 	MaxStreamsPerUser int // messages on their way in parts; 0: 32
 	MaxRoomsPerUser   int // opened by the user; 0: 500
+	MaxKeysPerUser    int // idempotency keys remembered; 0: 1,000
 }
 
 // Bounds of what is kept in memory for want of something better, in bytes.
@@ -140,7 +141,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		ready:   o.Ready,
 		rooms:   newDirectory(o.Rooms, cmp.Or(o.MaxRoomsPerUser, maxOwnRooms)),
 		live:    newLive(cmp.Or(o.MaxListeners, maxTaps), cmp.Or(o.MaxStreamsPerUser, maxUserStreams)),
-		keys:    newKeys(o.Keys, o.Logger),
+		keys:    newKeys(o.Keys, cmp.Or(o.MaxKeysPerUser, maxUserKeys), o.Logger),
 		changes: newChanges(),
 		learned: make(chan struct{}),
 		replays: make(turns, maxReplays),

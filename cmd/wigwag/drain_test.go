@@ -216,7 +216,7 @@ func TestDrainOfAStuckReader(t *testing.T) {
 		return conn, err
 	}
 	opened(t, stuck.get(t, "/events")) // and no more is read
-	for range 100 { // more than the system buffers, as little as it is let
+	for range 100 {                    // more than the system buffers, as little as it is let
 		if resp := u.post(t, "/mcp", call(1, "send_message", `{"message":"`+strings.Repeat("x", 60_000)+`"}`)); resp.StatusCode != http.StatusOK {
 			t.Fatal(resp.Status)
 		}

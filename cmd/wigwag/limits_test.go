@@ -262,4 +262,3 @@ func TestFullStore(t *testing.T) {
 		t.Errorf("/readyz: %d, %s", resp.StatusCode, body(t, resp))
 	}
 }
-

@@ -115,7 +115,7 @@ func spawnFrom(t *testing.T, binary string, env []string, args ...string) (*prog
 		t.Fatal(err)
 	}
 	p.cancel = func() { _ = cmd.Process.Signal(syscall.SIGTERM) } // it may have ended
-	go func() { // ends with the process
+	go func() {                                                   // ends with the process
 		defer close(p.exited)
 		_ = cmd.Wait() // the state is looked at below
 		p.code = cmd.ProcessState.ExitCode()

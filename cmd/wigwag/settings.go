@@ -125,7 +125,7 @@ func (s *settings) hubOptions() hub.Options {
 		MaxStreamsPerUser: l.MaxCallsPerUser,
 	}
 	if s.auth == "none" {
-		o.Users, o.MaxRoomsPerUser = everybody{}, -1
+		o.Users, o.MaxRoomsPerUser, o.MaxKeysPerUser = everybody{}, -1, -1
 	}
 	return o
 }
