@@ -56,12 +56,21 @@ type reply struct {
 func (c *client) rpc(ctx context.Context, method string, params object, hangUp int) reply {
 	ctx, cancel := context.WithTimeout(ctx, c.run.quiet)
 	defer cancel()
+	a, got, over := c.ask(ctx, method, params, hangUp)
+	if over || a.last == "" { // of 2026-07-28, or it broke off before the first event
+		return got
+	}
+	return a.resume(ctx)
+}
+
+// ask makes a request and reads the answer as far as it comes.
+func (c *client) ask(ctx context.Context, method string, params object, hangUp int) (a *answer, got reply, over bool) {
 	c.requests++
 	id := fmt.Sprint(c.name, " ", c.requests)
-	body := object{"jsonrpc": "2.0", "id": id, "method": method, "params": c.params(id, params)}
-	req, err := c.request(ctx, http.MethodPost, body)
+	a = &answer{client: c, id: id, hangUp: hangUp}
+	req, err := c.request(ctx, http.MethodPost, object{"jsonrpc": "2.0", "id": id, "method": method, "params": c.params(id, params)})
 	if err != nil {
-		return reply{outcome: garbled, detail: err.Error()}
+		return a, reply{outcome: garbled, detail: err.Error()}, true
 	}
 	if c.revision == modern {
 		req.Header.Set("Mcp-Method", method)
@@ -69,27 +78,33 @@ func (c *client) rpc(ctx context.Context, method string, params object, hangUp i
 			req.Header.Set("Mcp-Name", name)
 		}
 	}
-	a := &answer{client: c, id: id, hangUp: hangUp}
-	got, over := a.take(ctx, req)
-	for !over {
-		if a.last == "" { // of 2026-07-28, or it broke off before the first event
-			return got
-		}
-		c.run.count.resumed.Add(1)
-		c.run.pause(ctx, c.rand)
-		if req, err = c.request(ctx, http.MethodGet, nil); err != nil {
+	got, over = a.take(ctx, req)
+	return a, got, over
+}
+
+// resume fetches the rest of an answer that broke off, in as many attempts as it
+// takes.
+func (a *answer) resume(ctx context.Context) reply {
+	r := a.client.run
+	for {
+		r.count.resumed.Add(1)
+		r.pause(ctx, a.client.rand)
+		req, err := a.client.request(ctx, http.MethodGet, nil)
+		if err != nil {
 			return reply{outcome: garbled, detail: err.Error()}
 		}
 		req.Header.Set("Last-Event-ID", a.last)
-		got, over = a.take(ctx, req)
-		if ctx.Err() != nil && !over {
-			return reply{outcome: silent, detail: fmt.Sprintf("for %v, the last time: %s", c.run.quiet, got.detail)}
-		}
-		if over && got.outcome == answered {
-			c.run.count.fetched.Add(1)
+		got, over := a.take(ctx, req)
+		switch {
+		case over && got.outcome == answered:
+			r.count.fetched.Add(1)
+			return got
+		case over:
+			return got
+		case ctx.Err() != nil:
+			return reply{outcome: silent, detail: fmt.Sprintf("for %v, the last time: %s", r.quiet, got.detail)}
 		}
 	}
-	return got
 }
 
 // params adds what the revision asks for. The token makes a tool tell of its
@@ -143,7 +158,8 @@ type answer struct {
 	id     string
 	last   string // the ID of the last event; "": there was none
 	events int
-	hangUp int
+	hangUp int   // after so many events
+	parts  []int // the progress that was told
 }
 
 // take sends a request, to begin the answer or to resume it, and reads what
@@ -210,8 +226,8 @@ func (a *answer) follow(hop context.Context, body io.Reader) (got reply, over bo
 			a.last = ev.ID
 		}
 		var m struct {
-			ID     json.RawMessage
 			Method string
+			Params struct{ Progress int }
 		}
 		if len(ev.Data) > 0 {
 			if err := json.Unmarshal(ev.Data, &m); err != nil {
@@ -219,6 +235,12 @@ func (a *answer) follow(hop context.Context, body io.Reader) (got reply, over bo
 			}
 			if m.Method == "" {
 				return a.response(ev.Data), true
+			}
+			if p := m.Params.Progress; p > 0 {
+				if n := len(a.parts); n > 0 && p <= a.parts[n-1] {
+					a.client.run.complain("%s: after part %d came %d", a.id, a.parts[n-1], p)
+				}
+				a.parts = append(a.parts, p)
 			}
 		}
 		if a.events++; a.events == a.hangUp {
