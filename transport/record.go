@@ -57,6 +57,7 @@ const (
 	maxGroup      = 512 << 10             // bytes of messages in one record, and of a message that is kept
 	readPage      = 16                    // records at a time
 	readBytes     = 1 << 20               // and about so many bytes
+	maxReaders    = 16                    // streams being read at a time; others wait
 )
 
 // recorder writes streams to a log, behind: a stream that has something new is
@@ -64,6 +65,7 @@ const (
 type recorder struct {
 	log    StreamLog
 	logger *slog.Logger
+	turns  chan struct{} // to read: maxReaders
 
 	writing sync.Mutex // one writer at a time, so that records are in order
 
@@ -83,7 +85,7 @@ type record struct {
 }
 
 func newRecorder(log StreamLog, logger *slog.Logger) *recorder {
-	return &recorder{log: log, logger: logger, wake: make(chan struct{}, 1)}
+	return &recorder{log: log, logger: logger, turns: make(chan struct{}, maxReaders), wake: make(chan struct{}, 1)}
 }
 
 // keep begins to record a stream.
@@ -313,6 +315,12 @@ func (r *recorder) past(ctx context.Context, session, id string) (*stream, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
+	select {
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	st := newStream(0, true)
 	st.id = id
 	for after, found := uint64(0), false; ; {
