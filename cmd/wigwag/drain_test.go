@@ -176,7 +176,7 @@ func TestDrainOfAProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newClient(t).Do(req); !errors.Is(err, syscall.ECONNREFUSED) { //nolint:bodyclose // there is none
+	if _, err := newClient(t).Do(req); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("after the end: %v", err)
 	}
 }

@@ -77,7 +77,7 @@ func TestMemoryLimitHolds(t *testing.T) {
 		if _, err := fmt.Fprintf(conn, "GET /events HTTP/1.1\r\nHost: %s\r\n\r\n", strings.TrimPrefix(p.url, "http://")); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 16), nil) //nolint:bodyclose // closed with the connection
+		resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 16), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -10,8 +11,8 @@ import (
 // files makes a file system of paths and contents.
 func files(pairs ...string) fstest.MapFS {
 	system := fstest.MapFS{}
-	for i := 0; i < len(pairs); i += 2 {
-		system[pairs[i]] = &fstest.MapFile{Data: []byte(pairs[i+1])}
+	for pair := range slices.Chunk(pairs, 2) {
+		system[pair[0]] = &fstest.MapFile{Data: []byte(pair[1])}
 	}
 	return system
 }

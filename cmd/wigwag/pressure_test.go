@@ -113,7 +113,6 @@ func TestReadMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(kept)
 	before := m
-	kept = nil
 	runtime.GC()
 	if m = readMemory(); m.live > before.live-60<<20 || m.cycles <= before.cycles {
 		t.Errorf("with 64 MiB given back: %+v, before %+v", m, before)

@@ -43,11 +43,9 @@ func TestCertificateReload(t *testing.T) {
 	}
 	put := func(name, from string) {
 		t.Helper()
-		text, err := os.ReadFile(from) //nolint:gosec // the test's own
-		if err != nil {
+		if err := os.Rename(from, name); err != nil {
 			t.Fatal(err)
 		}
-		write(t, name, string(text))
 	}
 	logged := func(text string, n int) {
 		t.Helper()
