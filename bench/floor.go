@@ -18,8 +18,8 @@ import (
 //     written and flushed, and then the response.
 //
 // No routing, no token, no session, no deadline, no goroutine of its own.
-func floor(string) (*http.Server, string, error) {
-	return plainServer(http.HandlerFunc(serveFloor)), "", nil
+func floor(string) (*backend, error) {
+	return plainBackend(http.HandlerFunc(serveFloor)), nil
 }
 
 // floorRequest is what the floor knows of a request.

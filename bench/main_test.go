@@ -56,8 +56,8 @@ func TestEveryTarget(t *testing.T) {
 		}
 	}
 	files, err := os.ReadDir(profiles)
-	if err != nil || len(files) != 13 {
-		t.Errorf("%d profiles, want one for each of the 13 rows that are not of wigwag serve; %v", len(files), err)
+	if err != nil || len(files) != 16 {
+		t.Errorf("%d profiles, want one for each of the 16 rows that are not of wigwag serve; %v", len(files), err)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestFloorIsFair(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
-		{"-targets floor,nobody", `-targets: there is no "nobody"; allowed are floor, wigwag, mcp-go, go-sdk, serve-memory, serve-always`},
+		{"-targets floor,nobody", `-targets: there is no "nobody"; allowed are floor, wigwag, wigwag-forgetful, mcp-go, go-sdk, serve-memory, serve-always`},
 		{"-scenarios slow", `-scenarios: there is no "slow"; allowed are plain, modern, burst, send`},
 		{"-connections 33", "-connections from 1 to 32"},
 		{"-rounds -1", "must be more than zero"},
@@ -120,7 +120,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.rounds != 5 || o.duration != time.Second || strings.Join(names(o.targets, targetName), ",") != "floor,wigwag" || len(o.scenarios) != 4 {
+	if o.rounds != 5 || o.duration != 800*time.Millisecond || strings.Join(names(o.targets, targetName), ",") != "floor,wigwag" || len(o.scenarios) != 4 {
 		t.Errorf("got %+v", o)
 	}
 }
