@@ -171,7 +171,13 @@ func (c *call) handle() (reply []byte) {
 	if err != nil {
 		return c.failReply(err)
 	}
-	resp := c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
+	result, ctx := c.srv.direct.call(ctx, c)
+	var resp mcp.JSONRPCMessage
+	if result != nil {
+		resp = mcp.JSONRPCResponse{Result: result}
+	} else {
+		resp = c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
+	}
 	v.finish()
 	switch cause := context.Cause(c.ctx); {
 	case errors.Is(cause, errCancelled), errors.Is(cause, errDisconnected), errors.Is(cause, errSessionEnded), errors.Is(cause, errRevoked):

@@ -135,7 +135,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// TestTranscriptsHTTP2: nothing depends on HTTP/1.1.
+// TestTranscriptsHTTP2: nothing depends on HTTP/1.1, nor on direct tools.
 func TestTranscriptsHTTP2(t *testing.T) {
 	t.Parallel()
 	http2 := new(http.Protocols)

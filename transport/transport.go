@@ -93,8 +93,14 @@ type Options struct {
 	// in then. It is asked for every request and must be quick. Nil: never.
 	Overloaded func() bool
 	Observer   Observer // nil: nobody is told
-	Logger     *slog.Logger
-	Limits     Limits
+	// DirectTools lets a tools/call go to the tool's handler without
+	// MCPServer.HandleMessage, at a fraction of its cost. The answers are the
+	// same for a server that gets all its tools before New and keeps them, and
+	// has no tool filter, no middleware but WithRecovery, no schema validation,
+	// tracer, propagator or logger of its own.
+	DirectTools bool
+	Logger      *slog.Logger
+	Limits      Limits
 }
 
 // Causes of a call's end, found with context.Cause.
@@ -131,6 +137,7 @@ type Server struct {
 	base     context.Context //nolint:containedctx // the life of the server, not of a request
 	stop     context.CancelCauseFunc
 	calls    calls          // running
+	direct   *direct        // nil: every call goes through HandleMessage
 	next     chan *call     // unbuffered: from start to a goroutine that waits in runCalls
 	owned    sync.WaitGroup // the server's own goroutines
 }
@@ -179,6 +186,9 @@ func New(m *server.MCPServer, opts Options) *Server {
 	}
 	if m.GetHooks() == nil {
 		server.WithHooks(&server.Hooks{})(m)
+	}
+	if opts.DirectTools {
+		s.direct = newDirect(m)
 	}
 	m.GetHooks().AddOnError(keepError)
 	s.sessions.watch()
