@@ -93,7 +93,7 @@ func wigwagBackend(url string, forUsers, forKeys auth.Store, opts transport.Opti
 		id, _ := auth.FromContext(ctx) // as above
 		return users.Revoked(id)
 	}
-	opts.Logger = logger
+	opts.Logger, opts.DirectTools = logger, true
 	t := transport.New(s, opts)
 	pages := cors.New(cors.Options{
 		AllowedOrigins: []string{url},

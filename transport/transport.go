@@ -95,9 +95,9 @@ type Options struct {
 	Observer   Observer // nil: nobody is told
 	// DirectTools lets a tools/call go to the tool's handler without
 	// MCPServer.HandleMessage, at a fraction of its cost. The answers are the
-	// same for a server that gets all its tools before New and keeps them, and
-	// has no tool filter, no middleware but WithRecovery, no schema validation,
-	// tracer, propagator or logger of its own.
+	// same for a server that keeps the tools it has when New is called as they
+	// are, and has no tool filter, no middleware but WithRecovery, no schema
+	// validation, tracer, propagator or logger of its own.
 	DirectTools bool
 	Logger      *slog.Logger
 	Limits      Limits

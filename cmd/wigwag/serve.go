@@ -117,7 +117,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
 		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Logger: logger, Limits: in.limits,
-		Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states,
+		Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states, DirectTools: true,
 	})
 	mcp.Announce(h, t)
 	defer k.users.OnRevoked(func(user string) {
