@@ -150,8 +150,7 @@ func TestBucketFull(t *testing.T) {
 // TestBucketAge: what JetStream drops for its age is dropped here, and may be
 // made again.
 func TestBucketAge(t *testing.T) {
-	st := &Store{buckets: map[string]*Bucket{}}
-	st.close = sync.OnceValue(st.shut)
+	st := newStore(testLogger())
 	t.Cleanup(func() { closeNow(t, st) })
 	o := Options{Memory: true, Sync: SyncAlways, Logger: testLogger()}
 	var err error

@@ -48,7 +48,6 @@ func TestJournal(t *testing.T) {
 	const subjects, each = 40, 30
 	for kind, o := range kinds(t) {
 		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
 			check := func(j *Journal) {
 				for w := range subjects {
 					got := all(t, j, fmt.Sprint("Session", w, "/Stream9z"), 7)
@@ -101,7 +100,6 @@ func TestJournal(t *testing.T) {
 func TestJournalEvicts(t *testing.T) {
 	for kind, o := range kinds(t) {
 		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
 			o.StreamBytes = 2 << 20
 			j := open(t, o).Streams()
 			text := strings.Repeat("x", 20_000)

@@ -29,6 +29,7 @@ const (
 	DefaultMaxBytes       = 4 << 30
 	DefaultMemoryMaxBytes = 128 << 20
 	DefaultLineBytes      = 64 << 20
+	DefaultMinFree        = 64 << 20
 
 	DefaultStreamBytes       = 256 << 20
 	DefaultMemoryStreamBytes = 32 << 20
@@ -64,19 +65,26 @@ type Options struct {
 	// DefaultStreamBytes, in memory DefaultMemoryStreamBytes.
 	StreamBytes int64
 	MaxAge      time.Duration // how long messages are kept; 0: forever
-	Logger      *slog.Logger  // must be set
+	// MinFree is how many bytes of the disk are left free: messages are refused
+	// with [ErrFull] before the disk is full. 0: DefaultMinFree; negative: none.
+	MinFree int64
+	Logger  *slog.Logger // must be set
 }
 
 // Store is an open store.
 type Store struct {
 	folder   *folder // nil in memory
+	room     *room   // nil in memory
 	engine   *engine
+	logger   *slog.Logger
 	streams  []*stream
 	messages *Log
 	lines    *Log
 	written  *Journal
 	buckets  map[string]*Bucket
 	opened   bool // the folder's state is that of this store
+	done     chan struct{}
+	tending  sync.WaitGroup
 	close    func() error
 }
 
@@ -96,26 +104,33 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
 	o.LineBytes = cmp.Or(o.LineBytes, DefaultLineBytes)
 	o.StreamBytes = cmp.Or(o.StreamBytes, DefaultStreamBytes)
-	st := &Store{buckets: map[string]*Bucket{}}
-	st.close = sync.OnceValue(st.shut)
+	o.MinFree = cmp.Or(o.MinFree, DefaultMinFree)
+	st := newStore(o.Logger)
 	if err := st.open(ctx, o); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil
 }
 
+func newStore(logger *slog.Logger) *Store {
+	st := &Store{logger: logger, buckets: map[string]*Bucket{}, done: make(chan struct{})}
+	st.close = sync.OnceValue(st.shut)
+	return st
+}
+
 // specs are all streams. Their order is that of the file of heads: a new one
 // goes to the end.
 func specs(o Options) []spec {
 	return []spec{
-		{name: messagesName, maxBytes: o.MaxBytes, maxAge: o.MaxAge},
-		{name: linesName, maxBytes: o.LineBytes, evict: true},
-		{name: Users, bucket: true, maxBytes: bucketBytes},
-		{name: Rooms, bucket: true, maxBytes: bucketBytes},
-		{name: Keys, bucket: true, maxBytes: bucketBytes},
-		{name: Idempotency, bucket: true, maxBytes: bucketBytes, maxAge: idempotencyAge},
-		{name: Sessions, bucket: true, maxBytes: sessionBytes, deletedFor: time.Minute}, // they come and go; a flood of them must not fill it,
-		{name: writtenName, journal: true, maxBytes: o.StreamBytes, maxRecords: streamRecords, maxAge: streamAge, evict: true},
+		{name: messagesName, maxBytes: o.MaxBytes, maxAge: o.MaxAge, quarters: 4},
+		{name: linesName, maxBytes: o.LineBytes, evict: true, quarters: 4},
+		{name: Users, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: Rooms, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: Keys, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: Idempotency, bucket: true, maxBytes: bucketBytes, maxAge: idempotencyAge, quarters: 4},
+		// Sessions come and go; a flood of them must not fill it with their ends.
+		{name: Sessions, bucket: true, maxBytes: sessionBytes, deletedFor: time.Minute, quarters: 2},
+		{name: writtenName, journal: true, maxBytes: o.StreamBytes, maxRecords: streamRecords, maxAge: streamAge, evict: true, quarters: 4},
 	}
 }
 
@@ -136,6 +151,7 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 				return err
 			}
 		}
+		st.room = newRoom(o.Dir, o.MinFree, o.Logger)
 		st.engine, err = startEngine(ctx, o.Dir, o, bytes, o.Logger)
 	}
 	if err != nil {
@@ -160,6 +176,7 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 			return st.blame(fmt.Errorf("%w: %w", ErrUnwritable, err))
 		}
 	}
+	st.tending.Go(st.tend)
 	return nil
 }
 
@@ -173,7 +190,7 @@ func (st *Store) blame(err error) error {
 
 func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) error {
 	s := &stream{
-		spec: sp, engine: st.engine, logger: o.Logger,
+		spec: sp, engine: st.engine, logger: o.Logger, room: st.room,
 		batch:    !sp.bucket && !sp.journal && o.Sync == SyncAlways && !o.Memory,
 		mark:     func(head) error { return nil },
 		requests: make(chan *request), heads: make(chan chan headResult), done: make(chan struct{}),
@@ -309,6 +326,8 @@ func (st *Store) Ready() error {
 func (st *Store) Close() error { return st.close() }
 
 func (st *Store) shut() error {
+	close(st.done)
+	st.tending.Wait()
 	for _, s := range st.streams {
 		s.end()
 	}

@@ -18,6 +18,9 @@ const (
 	answerTimeout = 5 * time.Second
 	// answerTimeoutFailing is the same after a write was not answered.
 	answerTimeoutFailing = time.Second
+	// doubtAfter is how long an answer is waited for before the server is asked
+	// whether it has given up writing.
+	doubtAfter = 250 * time.Millisecond
 	// reconcileEvery is how often a stream is compared with its leader.
 	reconcileEvery = time.Second
 	// silence is how long a stream may go unheard before [Store.Ready] says so.
@@ -49,6 +52,9 @@ type spec struct {
 	// follows it.
 	journal    bool
 	maxRecords int64 // 0: no bound
+	// quarters of the reserve of disk space that the stream leaves alone: what
+	// people need to come in and read may go into it.
+	quarters int64
 }
 
 // stream is one JetStream stream: its writer (commit.go), its live feed
@@ -57,6 +63,7 @@ type stream struct {
 	spec
 	*engine
 	logger *slog.Logger
+	room   *room // nil in memory
 	epoch  string
 	batch  bool             // concurrent appends share a sync
 	mark   func(head) error // records how far the stream has come
@@ -71,9 +78,13 @@ type stream struct {
 	acks     *nats.Subscription
 	inbox    string // prefix of the subjects of acks
 	nextAck  uint64 // of the writer
+	// writing is held while the stream is written or compared with the leader,
+	// and while the server is started anew.
+	writing sync.Mutex
 	// unanswered: the newest write was not, it may be on disk or not.
 	unanswered atomic.Bool
-	heard      atomic.Int64 // when the leader last answered, in Unix nanoseconds
+	refusing   atomic.Pointer[error] // why nothing is written until the server is started anew
+	heard      atomic.Int64          // when the leader last answered, in Unix nanoseconds
 
 	feed *feed
 	// onFirst is told the sequence of the oldest record held, now and then.
@@ -211,6 +222,12 @@ func (s *stream) append(ctx context.Context, r *request) (Record, error) {
 	}
 	if len(r.msg.Data) > MaxData || len(r.msg.Subject) > maxSubject {
 		return Record{}, fmt.Errorf("%w: %d bytes under a name of %d bytes; at most %d and %d", ErrTooLarge, len(r.msg.Data), len(r.msg.Subject), MaxData, maxSubject)
+	}
+	if why := s.refusing.Load(); why != nil {
+		return Record{}, *why
+	}
+	if err := s.room.take(int64(len(r.msg.Data)+len(r.msg.Subject)), s.quarters); err != nil {
+		return Record{}, fmt.Errorf("%s: %w", s.name, err)
 	}
 	r.done = make(chan result, 1)
 	select {
