@@ -43,7 +43,7 @@ func fullDisk(t *testing.T, dir string) {
 	signal.Ignore(syscall.SIGXFSZ)
 	var told spy
 	defer func() { t.Log(told.String()) }()
-	o := Options{Dir: dir, MinFree: -1, Logger: told.logger()}
+	o := Options{Dir: dir, Logger: told.logger()}
 	st := open(t, o)
 	log := st.Messages()
 	live := follow(t, log)

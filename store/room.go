@@ -21,17 +21,17 @@ const (
 // the disk is not full when the server must write: it would not write again
 // until it is started anew (see mend.go).
 type room struct {
-	free    func() (int64, error) // bytes that may be written
-	reserve int64
-	logger  *slog.Logger
+	free   func() (int64, error) // bytes that may be written
+	logger *slog.Logger
 
-	mu     sync.Mutex
-	left   int64 // at known, less what has been written since
-	known  time.Time
-	scarce bool // this has been logged
+	mu      sync.Mutex
+	reserve int64 // 0: none
+	left    int64 // at known, less what has been written since
+	known   time.Time
+	scarce  bool // this has been logged
 }
 
-// newRoom guards the disk of a folder; a negative reserve guards nothing.
+// newRoom guards the disk of a folder; a reserve of 0 guards nothing.
 func newRoom(folder string, reserve int64, logger *slog.Logger) *room {
 	return &room{free: func() (int64, error) { return freeSpace(folder) }, reserve: reserve, logger: logger}
 }
@@ -40,11 +40,14 @@ func newRoom(folder string, reserve int64, logger *slog.Logger) *room {
 // many quarters of the reserve alone. It fails with [ErrFull]. A nil room has no
 // end.
 func (r *room) take(bytes, quarters int64) error {
-	if r == nil || r.reserve < 0 {
+	if r == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.reserve == 0 {
+		return nil
+	}
 	bytes = 2*bytes + recordOverhead
 	floor := r.reserve / 4 * quarters
 	if time.Since(r.known) > roomKnown || r.left-bytes < floor {
@@ -59,20 +62,21 @@ func (r *room) take(bytes, quarters int64) error {
 
 // look tells the log when space has become scarce, and when it no longer is.
 func (r *room) look() {
-	if r == nil || r.reserve < 0 {
+	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lookLocked()
+	if r.reserve > 0 {
+		r.lookLocked()
+	}
 }
 
 func (r *room) lookLocked() {
 	left, err := r.free()
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
-		r.reserve = -1
-		r.left = 1 << 62
+		r.reserve, r.left = 0, 1<<62
 		return
 	case err != nil: // what can be written shows by writing
 		r.logger.Warn("it cannot be found out how much space is left on disk", "error", err)

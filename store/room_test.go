@@ -137,7 +137,7 @@ func TestReserveIsNotOverrun(t *testing.T) {
 }
 
 func TestNoReserve(t *testing.T) {
-	r := &room{reserve: -1, free: func() (int64, error) { return 0, fmt.Errorf("asked") }, logger: testLogger()}
+	r := &room{free: func() (int64, error) { return 0, fmt.Errorf("asked") }, logger: testLogger()}
 	r.look()
 	if err := r.take(1<<40, 4); err != nil {
 		t.Error(err)

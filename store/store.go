@@ -29,7 +29,7 @@ const (
 	DefaultMaxBytes       = 4 << 30
 	DefaultMemoryMaxBytes = 128 << 20
 	DefaultLineBytes      = 64 << 20
-	DefaultMinFree        = 64 << 20
+	DefaultMinFree        = 64 << 20 // is for the caller to give
 
 	DefaultStreamBytes       = 256 << 20
 	DefaultMemoryStreamBytes = 32 << 20
@@ -66,7 +66,7 @@ type Options struct {
 	StreamBytes int64
 	MaxAge      time.Duration // how long messages are kept; 0: forever
 	// MinFree is how many bytes of the disk are left free: messages are refused
-	// with [ErrFull] before the disk is full. 0: DefaultMinFree; negative: none.
+	// with [ErrFull] before the disk is full. 0: none.
 	MinFree int64
 	Logger  *slog.Logger // must be set
 }
@@ -104,7 +104,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
 	o.LineBytes = cmp.Or(o.LineBytes, DefaultLineBytes)
 	o.StreamBytes = cmp.Or(o.StreamBytes, DefaultStreamBytes)
-	o.MinFree = cmp.Or(o.MinFree, DefaultMinFree)
 	st := newStore(o.Logger)
 	if err := st.open(ctx, o); err != nil {
 		return nil, errors.Join(err, st.Close())

@@ -83,7 +83,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		return err
 	}
 	defer stop()
-	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: int64(s.maxStore), MaxAge: s.keep, Logger: logger}
+	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: int64(s.maxStore), MaxAge: s.keep, MinFree: int64(s.minFree), Logger: logger}
 	if !s.memory {
 		if options.Dir, err = dataFolder(s.data, env); err != nil {
 			return err

@@ -36,6 +36,7 @@ type settings struct {
 	memory         bool
 	sync           string
 	maxStore       byteSize
+	minFree        byteSize
 	keep           time.Duration
 	limits         transport.Limits
 }
@@ -57,6 +58,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.memory, "memory", false, "keep everything in memory, for trials: it is gone when the server ends")
 	f.StringVar(&s.sync, "sync", store.SyncAlways, `"always" (what is acknowledged is on disk) or "interval" (faster; a power loss may take the last second)`)
 	f.Var(&s.maxStore, "max-store", "messages to keep; then sending fails, and nothing is dropped in silence (default: 4GiB, with --memory 128MiB)")
+	s.minFree = store.DefaultMinFree
+	f.Var(&s.minFree, "min-free", "disk space to leave free: below it sending fails, and reading goes on; 0 is none")
 	f.DurationVar(&s.keep, "keep", 0, "how long messages are kept (default: forever)")
 
 	l := &s.limits
