@@ -2,14 +2,18 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -33,15 +37,23 @@ func residentMemory(t *testing.T, pid int) int64 {
 	return n << 10
 }
 
-// Under a flood of listeners memory stays near its limit: what is new is refused,
-// who is there is served, and afterwards all is as before.
+// tightLimit is what the server of these tests may use.
+const tightLimit = 64 << 20
+
+// Under floods memory stays near its limit: what is new is refused, who is there
+// is served, and afterwards all is as before.
 func TestMemoryLimitHolds(t *testing.T) {
 	// Without the race detector, which needs memory of its own.
 	binary := filepath.Join(t.TempDir(), "wigwag")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // of the test's own
 		t.Fatalf("%v: %s", err, out)
 	}
-	const limit = 64 << 20
+	t.Run("listeners", func(t *testing.T) { floodOfListeners(t, binary) })
+	t.Run("bodies", func(t *testing.T) { floodOfBodies(t, binary) })
+}
+
+func floodOfListeners(t *testing.T, binary string) {
+	const limit = tightLimit
 	p, process := spawnFrom(t, binary, nil, "--auth=none", "--memory", "--memory-limit=64MiB", "--heartbeat=1s", "--max-streams=100000")
 	u := user{p, newClient(t), "X-Nothing: x"}
 	mine := u.get(t, "/events?types=message")
@@ -116,4 +128,60 @@ func TestMemoryLimitHolds(t *testing.T) {
 	if n := strings.Count(p.logs(), "memory is short"); n < 1 || n > 20 {
 		t.Errorf("logged %d times", n)
 	}
+}
+
+// Bodies that come slowly, all at the same time and each within --max-body, are
+// more together than there is memory.
+func floodOfBodies(t *testing.T, binary string) {
+	p, process := spawnFrom(t, binary, nil, "--auth=none", "--memory", "--memory-limit=64MiB")
+	host := strings.TrimPrefix(p.url, "http://")
+	const size, chunk, connections = 4 << 20, 64 << 10, 100
+	flood := make([]net.Conn, connections)
+	for i := range flood {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		flood[i] = conn
+		if _, err := fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", host, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var most int64
+	refused := 0
+	for sent := 0; sent < size-chunk; sent += chunk { // never whole
+		for i, conn := range flood {
+			if conn == nil {
+				continue
+			}
+			_ = conn.SetDeadline(time.Now().Add(time.Minute))
+			if _, err := conn.Write(make([]byte, chunk)); err != nil {
+				refused++
+				_ = conn.Close()
+				flood[i] = nil
+			}
+		}
+		most = max(most, residentMemory(t, process.Pid))
+	}
+	flood = slices.DeleteFunc(flood, func(conn net.Conn) bool { return conn == nil })
+	for _, conn := range flood {
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		head := make([]byte, 12)
+		_, err := io.ReadFull(conn, head)
+		if string(head) == "HTTP/1.1 503" || errors.Is(err, syscall.ECONNRESET) {
+			refused++
+		}
+	}
+	t.Logf("%d of %d refused; %d MiB at most of %d", refused, connections, most>>20, tightLimit>>20)
+	if refused < connections/2 || most > tightLimit*11/10 {
+		t.Errorf("%d of %d refused; %d MiB at most:\n%s", refused, connections, most>>20, p.logs())
+	}
+	for _, conn := range flood {
+		_ = conn.Close()
+	}
+	u := user{p, newClient(t), "X-Nothing: x"}
+	eventually(t, "a call is let in again", func() bool {
+		return u.post(t, "/mcp", call(7, "list_rooms", `{}`)).StatusCode == http.StatusOK
+	})
 }

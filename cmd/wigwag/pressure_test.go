@@ -11,7 +11,7 @@ import (
 )
 
 // Above nine tenths nothing new is let in until eight are left, looked at no more
-// often than every 100 ms, and each episode is logged once.
+// often than every 10 ms, and each episode is logged once.
 func TestPressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
@@ -27,7 +27,7 @@ func TestPressure(t *testing.T) {
 			want                 bool
 		}{
 			{100, 100, 0, false},
-			{100, 100, 790, false}, // garbage may fill what there is
+			{100, 100, 800, false}, // garbage may fill what there is
 			{700, 200, 0, false},
 			{700, 201, 0, true},
 			{600, 200, 0, true}, // not yet
@@ -35,7 +35,10 @@ func TestPressure(t *testing.T) {
 			{600, 200, 0, false}, // no more
 			{950, 0, 0, true},
 			{0, 950, 0, true},
-			{100, 100, 0, false},
+			{100, 100, 800, false},
+			{100, 100, 801, true}, // and no more
+			{100, 100, 801, true},
+			{100, 100, 800, false},
 		} {
 			m.live, m.other, m.objects = step.live, step.other, step.live+step.garbage
 			before := looks
@@ -45,15 +48,15 @@ func TestPressure(t *testing.T) {
 				}
 			}
 			if looks != before+1 {
-				t.Errorf("step %d: %d looks within 100 ms", i, looks-before)
+				t.Errorf("step %d: %d looks within 10 ms", i, looks-before)
 			}
 			<-time.After(pressureEvery)
 		}
-		if n := strings.Count(log.String(), "memory is short"); n != 2 {
-			t.Errorf("two episodes were logged %d times:\n%s", n, log.String())
+		if n := strings.Count(log.String(), "memory is short"); n != 3 {
+			t.Errorf("three episodes were logged %d times:\n%s", n, log.String())
 		}
-		if n := strings.Count(log.String(), "no longer short"); n != 2 {
-			t.Errorf("two ends were logged %d times:\n%s", n, log.String())
+		if n := strings.Count(log.String(), "no longer short"); n != 3 {
+			t.Errorf("three ends were logged %d times:\n%s", n, log.String())
 		}
 	})
 }
@@ -84,7 +87,7 @@ func TestPressureCollects(t *testing.T) {
 				return m
 			}
 			p.collect = func() { collections++; m.cycles++ }
-			for range 100 {
+			for range 1000 {
 				p.overloaded()
 				<-time.After(pressureEvery)
 			}
