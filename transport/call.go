@@ -199,11 +199,16 @@ func (c *call) handle() (reply []byte) {
 }
 
 func (c *call) resultReply(resp mcp.JSONRPCResponse) []byte {
-	switch r := resp.Result.(type) {
-	case *mcp.CallToolResult:
-		c.toolFailed = r.IsError
-	case mcp.CallToolResult:
-		c.toolFailed = r.IsError
+	tool, ok := resp.Result.(*mcp.CallToolResult)
+	if ok {
+		c.toolFailed = tool.IsError
+	}
+	if ok && !tool.NeedsInput() {
+		reply, err := appendToolResult(openEnvelope(c.msg.id, "result"), tool, c.srv.direct.encodedMeta(tool))
+		if err != nil {
+			return c.failReply(err)
+		}
+		return append(reply, '}')
 	}
 	result, err := encode(resp.Result)
 	if err == nil && c.peer.modern {

@@ -23,7 +23,8 @@ type direct struct {
 	mcp   *server.MCPServer
 	tools map[string]*directTool
 	key   any       // by which server.ServerFromContext finds the server
-	meta  *mcp.Meta // of results that have none (2026-07-28)
+	meta  *mcp.Meta // of results that have none of their own (2026-07-28)
+	text  []byte    // meta, encoded
 }
 
 type directTool struct {
@@ -44,6 +45,10 @@ func newDirect(m *server.MCPServer) *direct {
 		}
 	}
 	if d.meta = serverMeta(m); d.meta == nil {
+		return nil
+	}
+	var err error
+	if d.text, err = json.Marshal(d.meta); err != nil {
 		return nil
 	}
 	m.Use(replay)
@@ -192,6 +197,14 @@ func (d *direct) decorate(result mcp.CallToolResult) *mcp.CallToolResult {
 		result.Meta.SetServerInfo(*d.meta.ServerInfo())
 	}
 	return &result
+}
+
+// encodedMeta returns a result's _meta if it is the server's; else nil.
+func (d *direct) encodedMeta(result *mcp.CallToolResult) []byte {
+	if d == nil || result.Meta != d.meta {
+		return nil
+	}
+	return d.text
 }
 
 // toolRequest is the request that mcp-go would hand to the handler.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,10 +135,15 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 // envelope is a JSON-RPC response: the ID exactly as it was sent, and a result
 // or an error.
 func envelope(id json.RawMessage, key string, value []byte) []byte {
-	body := make([]byte, 0, len(id)+len(value)+48)
+	body := openEnvelope(id, key)
+	return append(append(slices.Grow(body, len(value)+1), value...), '}')
+}
+
+// openEnvelope is an envelope up to the value.
+func openEnvelope(id json.RawMessage, key string) []byte {
+	body := make([]byte, 0, len(id)+256)
 	body = append(append(body, `{"jsonrpc":"2.0","id":`...), id...)
-	body = append(append(append(body, `,"`...), key...), `":`...)
-	return append(append(body, value...), '}')
+	return append(append(append(body, `,"`...), key...), `":`...)
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, body []byte) {

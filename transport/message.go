@@ -292,20 +292,8 @@ func (m meta) text(key string) (s string, ok bool) { return textOf(m[key]) }
 
 // progressToken is a string or a number, exactly as sent; nil is none.
 func (m meta) progressToken() json.RawMessage {
-	if raw := m["progressToken"]; len(raw) > 0 && isID(raw) {
+	if raw := m[progressToken]; len(raw) > 0 && isID(raw) {
 		return raw
 	}
 	return nil
-}
-
-// encode is json.Marshal without the escaping of <, > and &, as far as mcp-go's
-// own types leave it to the encoder.
-func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
