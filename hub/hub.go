@@ -69,6 +69,8 @@ type Options struct {
 	// It must not wait.
 	Ready func() error
 
+	Observer Observer // nil: nobody is told
+
 	// Bounds. Those of a user may be negative: no bound of its own, for when all
 	// are the same user.
 	MaxListeners      int // listeners and waits at a time; 0: 20,000
@@ -99,6 +101,8 @@ type Hub struct {
 	changes *changes
 	replays turns // of listeners
 	looks   turns // of everybody else
+
+	observer Observer
 
 	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
 	endWaits context.CancelFunc
@@ -133,6 +137,12 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
 	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	} else {
+		o.Log, o.Lines = observedLog{o.Log, o.Observer}, observedLog{o.Lines, o.Observer}
+		o.Rooms, o.Keys = observedBucket{o.Rooms, o.Observer}, observedBucket{o.Keys, o.Observer}
+	}
 	h := &Hub{
 		log:     o.Log,
 		lines:   o.Lines,
@@ -146,6 +156,8 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		learned: make(chan struct{}),
 		replays: make(turns, maxReplays),
 		looks:   make(turns, maxLooks),
+
+		observer: o.Observer,
 	}
 	h.waits, h.endWaits = context.WithCancel(context.Background())
 	life, end := context.WithCancel(context.Background())
@@ -289,7 +301,7 @@ func (h *Hub) apply(r Record) {
 		h.live.append(entry{seq: r.Seq})
 		return
 	}
-	e := entry{seq: r.Seq, bytes: len(r.Data), event: event}
+	e := entry{seq: r.Seq, stored: r.Time.UnixNano(), bytes: len(r.Data), event: event}
 	if event.Message == nil {
 		h.live.append(e)
 		return

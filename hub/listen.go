@@ -53,6 +53,8 @@ type Listener struct {
 	line     uint64                  // the log line up to which all was given
 	hint     uint64                  // as step, of hints
 	idle     bool                    // all there was has been taken: the tap is woken when there is more
+	onRing   bool                    // when it last looked
+	looks    uint64                  // that were observed
 }
 
 // Listen begins to listen. The context bounds the start only; end by Close.
@@ -137,8 +139,10 @@ func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 
 // poll takes what is there, and notes whether that was all.
 func (l *Listener) poll(ctx context.Context) (events []Event, err error) {
+	hadAll := l.idle
 	l.idle = false
 	position, recent, liveOnly := l.look()
+	l.observeLook(hadAll, position, recent)
 	entries, next, err := l.hub.complete(ctx, l.hub.replays, position, recent)
 	if err != nil {
 		return nil, err
@@ -306,6 +310,7 @@ func (h *Hub) replay(ctx context.Context, t turns, after, upTo uint64) (window, 
 	if err != nil {
 		return window{}, err
 	}
+	h.observer.Replayed(len(records))
 	w := window{base: after, head: upTo}
 	if more {
 		w.head = records[len(records)-1].Seq

@@ -89,7 +89,10 @@ func (h *Hub) put(ctx context.Context, subject string, data any, ttl time.Durati
 		return Record{}, false, storeError(err)
 	}
 	h.settle(ctx, c, cursor{log.epoch, r.Seq}.String(), timeOf(r.Time))
-	return r, r.Seq <= before, nil
+	if duplicate = r.Seq <= before; !duplicate {
+		h.observer.Stored(storedAs(subject))
+	}
+	return r, duplicate, nil
 }
 
 // read reads one record of a subject. ok tells whether it is there.
