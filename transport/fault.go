@@ -22,14 +22,15 @@ const (
 // fault is a refusal by the transport: an HTTP status with a JSON-RPC error as
 // its body. Handlers return it, [Server.answerError] writes it.
 type fault struct {
-	status int
-	code   int
-	id     json.RawMessage // of the request it answers; nil is written as null
-	msg    string
-	data   any
-	allow  string        // for 405
-	retry  time.Duration // Retry-After, for 429 and 503
-	reason string        // one of the Refused…; "" when it is the request that is wrong
+	status    int
+	code      int
+	id        json.RawMessage // of the request it answers; nil is written as null
+	msg       string
+	data      any
+	allow     string        // for 405
+	retry     time.Duration // Retry-After, for 429 and 503
+	challenge string        // WWW-Authenticate, for 403
+	reason    string        // one of the Refused…; "" when it is the request that is wrong
 }
 
 func (f *fault) Error() string { return f.msg }
@@ -125,6 +126,9 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	h := w.Header()
 	if f.allow != "" {
 		h.Set("Allow", f.allow)
+	}
+	if f.challenge != "" {
+		h.Set("WWW-Authenticate", f.challenge)
 	}
 	if f.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(f.retry.Seconds())))

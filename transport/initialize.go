@@ -19,6 +19,9 @@ func (p *post) initialize() error {
 	if !p.accepts.json && !p.accepts.sse {
 		return withID(notAcceptable("Accept must allow application/json or text/event-stream"), msg.id)
 	}
+	if err := p.srv.permitted(p.r.Context(), msg); err != nil {
+		return err
+	}
 	if p.srv.isDraining() {
 		return draining().withID(msg.id)
 	}

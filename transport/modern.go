@@ -163,6 +163,9 @@ func (p *post) serveListen(msg message) error {
 	if !p.accepts.sse {
 		return withID(notAcceptable("subscriptions/listen is answered with text/event-stream: Accept must allow it"), msg.id)
 	}
+	if err := p.srv.permitted(p.r.Context(), msg); err != nil {
+		return err
+	}
 	release, err := p.srv.quota.stream(p.owner.User)
 	if err != nil {
 		return withID(err, msg.id)

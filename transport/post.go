@@ -234,6 +234,9 @@ func (p *post) answerCalls(requests []message) error {
 	if limit := p.srv.limits.MaxCallsPerUser; limit >= 0 && len(requests) > limit {
 		return invalid(nil, fmt.Sprintf("a batch may hold %d requests here, this one has %d", limit, len(requests)))
 	}
+	if err := p.srv.permitted(p.r.Context(), requests...); err != nil {
+		return err
+	}
 	p.stream = newStream(len(requests), p.sess != nil)
 	p.stream.jsonOnly = !p.accepts.sse
 	if p.sess != nil {

@@ -89,6 +89,8 @@ type Options struct {
 	// Secret, of 32 bytes, is what request states are sealed with. Nil: one that
 	// ends with the process.
 	Secret []byte
+	// Permit tells what a request may use. Nil: everything.
+	Permit PermitFunc
 	// Overloaded tells that the server has to save memory: nothing new is let
 	// in then. It is asked for every request and must be quick. Nil: never.
 	Overloaded func() bool
@@ -120,6 +122,7 @@ type Server struct {
 	owner        func(*http.Request) Owner
 	subscribable func(user, uri string) bool
 	revoked      func(context.Context) bool
+	permit       PermitFunc
 	observer     Observer
 	log          *slog.Logger
 	limits       Limits
@@ -150,6 +153,7 @@ func New(m *server.MCPServer, opts Options) *Server {
 		owner:        opts.Owner,
 		subscribable: opts.Subscribable,
 		revoked:      opts.Revoked,
+		permit:       opts.Permit,
 		observer:     opts.Observer,
 		log:          opts.Logger,
 		limits:       opts.Limits.withDefaults(),
