@@ -41,6 +41,7 @@ deadcode:
 
 race:
 	go test -race ./...
+	cd bench && go test -race ./...
 
 # The official suite; what may fail, and why, is in conformance/excused.go.
 conformance: conformance/node_modules/.package-lock.json
@@ -61,7 +62,7 @@ load:
 	go test -count=1 -timeout 60m ./load -load.full
 	go test -count=1 -timeout 60m ./durability -durability.full
 
-# Against the peers, by CPU time: five minutes; one with bench-quick.
+# Against the peers, by CPU time: six minutes; bench-quick takes one.
 bench bench-quick: build
 	cd bench && go run . $(if $(filter %-quick,$@),-quick)
 

@@ -55,12 +55,20 @@ type key struct {
 	prefix netip.Prefix
 }
 
+// The free attempts.
+const (
+	freeOfPair    = 5
+	freeOfAddress = 50
+	freeOfNetwork = 200
+	freeOfName    = 100
+)
+
 func newThrottle() *throttle {
 	return &throttle{
-		pairs:     newTable(5, time.Minute, time.Hour),
-		addresses: newTable(50, time.Minute, time.Minute),
-		networks:  newTable(200, 15*time.Second, 15*time.Second),
-		names:     newTable(100, 10*time.Second, 10*time.Second),
+		pairs:     newTable(freeOfPair, time.Minute, time.Hour),
+		addresses: newTable(freeOfAddress, time.Minute, time.Minute),
+		networks:  newTable(freeOfNetwork, 15*time.Second, 15*time.Second),
+		names:     newTable(freeOfName, 10*time.Second, 10*time.Second),
 	}
 }
 

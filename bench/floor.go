@@ -18,8 +18,8 @@ import (
 //     written and flushed, and then the response.
 //
 // No routing, no token, no session, no deadline, no goroutine of its own.
-func floor(string) (*http.Server, string, error) {
-	return plainServer(http.HandlerFunc(serveFloor)), "", nil
+func floor(string) (*backend, error) {
+	return plainBackend(http.HandlerFunc(serveFloor)), nil
 }
 
 // floorRequest is what the floor knows of a request.
@@ -60,7 +60,7 @@ func serveFloor(w http.ResponseWriter, r *http.Request) {
 
 // floorSent has the length of what send_message says: its facts as text and as
 // structured content.
-var floorSent = []byte(`"` + strings.Repeat("s", 270) + `"`)
+var floorSent = []byte(`"` + strings.Repeat("s", 236) + `"`)
 
 // floorResult is the response. On 2026-07-28 it says more.
 func floorResult(req *floorRequest, modern bool) []byte {

@@ -62,7 +62,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	allTargets, allScenarios := targets(), scenarios()
 	chosenTargets := flags.String("targets", "", "comma-separated `names` (default: all: "+strings.Join(names(allTargets, targetName), ",")+")")
 	chosenScenarios := flags.String("scenarios", "", "comma-separated `names` (default: all: "+strings.Join(names(allScenarios, scenarioName), ",")+")")
-	quick := flags.Bool("quick", false, "about one minute: 3 rounds of 1 s, unless -rounds and -duration say otherwise")
+	quick := flags.Bool("quick", false, "about one minute: 3 rounds of 0.8 s, unless -rounds and -duration say otherwise")
 	flags.IntVar(&o.rounds, "rounds", 0, "rounds, after one that is not counted (default 7)")
 	flags.DurationVar(&o.duration, "duration", 0, "of one target in one round (default 2.5s)")
 	flags.IntVar(&o.requests, "requests", math.MaxInt, "most requests of one connection in one round")
@@ -78,7 +78,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	}
 	rounds, duration := 7, 2500*time.Millisecond
 	if *quick {
-		rounds, duration = 3, time.Second
+		rounds, duration = 3, 800*time.Millisecond
 	}
 	if o.rounds == 0 {
 		o.rounds = rounds

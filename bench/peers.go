@@ -14,10 +14,10 @@ const burstText = "one of two hundred"
 
 // stockMCPGo is mcp-go's own StreamableHTTPServer, as it comes: no token is asked
 // for, the Origin is not checked, bodies have no limit.
-func stockMCPGo(string) (*http.Server, string, error) {
+func stockMCPGo(string) (*backend, error) {
 	s := server.NewMCPServer("bench", "1", server.WithToolCapabilities(false))
 	s.AddTools(mcpTools()...)
-	return plainServer(server.NewStreamableHTTPServer(s)), "", nil
+	return plainBackend(server.NewStreamableHTTPServer(s)), nil
 }
 
 // mcpTools are echo and burst, for whatever transport is under mcp-go.
@@ -70,7 +70,7 @@ const sdkModernPath = "/stateless"
 
 // stockGoSDK is the official Go SDK's streamable handler, as it comes: no token
 // is asked for, and what it answers is always an SSE stream.
-func stockGoSDK(string) (*http.Server, string, error) {
+func stockGoSDK(string) (*backend, error) {
 	s := sdk.NewServer(&sdk.Implementation{Name: "bench", Version: "1"}, nil)
 	type echoArguments struct {
 		Text string `json:"text"`
@@ -92,7 +92,7 @@ func stockGoSDK(string) (*http.Server, string, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", sdk.NewStreamableHTTPHandler(one, nil))
 	mux.Handle(sdkModernPath, sdk.NewStreamableHTTPHandler(one, &sdk.StreamableHTTPOptions{Stateless: true}))
-	return plainServer(mux), "", nil
+	return plainBackend(mux), nil
 }
 
 func sdkText(text string) *sdk.CallToolResult {

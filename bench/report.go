@@ -44,26 +44,21 @@ func writeTable(w io.Writer, s *scenario, results []*result) error {
 		base = results[i].rates
 	}
 	for _, r := range results {
-		of, spread := "–", "–"
-		if all := ratios(r.rates, base); len(all) > 0 {
-			of = fmt.Sprintf("%.2f", median(all))
-			spread = fmt.Sprintf("%.2f … %.2f", slices.Min(all), slices.Max(all))
-		}
-		if r.target == floorName {
-			m := median(r.rates)
-			spread = fmt.Sprintf("%.2f … %.2f", slices.Min(r.rates)/m, slices.Max(r.rates)/m)
+		all := ratios(r.rates, base)
+		if r.target == floorName { // with itself there is nothing to compare but its rounds
+			all = ratios(r.rates, slices.Repeat([]float64{median(r.rates)}, len(r.rates)))
 		}
 		slices.Sort(r.latencies)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.target, thousands(median(r.rates)), of, spread,
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.target, thousands(median(r.rates)), hundredths(median(all)), spread(all),
 			milliseconds(percentile(r.latencies, 50)), milliseconds(percentile(r.latencies, 99)), share(r.lost, r.arrived+r.lost))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// median is NaN of nothing, and of rounds that were too short.
+// median is NaN of nothing, and where a round was too short.
 func median(values []float64) float64 {
-	if len(values) == 0 {
+	if len(values) == 0 || slices.ContainsFunc(values, math.IsNaN) {
 		return math.NaN()
 	}
 	v := slices.Sorted(slices.Values(values))
@@ -88,13 +83,28 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[(len(sorted)*p+99)/100-1]
 }
 
+// spread is the smallest and the largest.
+func spread(values []float64) string {
+	if len(values) == 0 {
+		return "–"
+	}
+	return hundredths(slices.Min(values)) + " … " + hundredths(slices.Max(values))
+}
+
+func hundredths(f float64) string {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", f)
+}
+
 func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
 
 // thousands writes 12,300: three figures are all that is meant.
 func thousands(f float64) string {
-	if math.IsNaN(f) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return "–"
 	}
 	step := 1.0

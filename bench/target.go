@@ -29,20 +29,28 @@ const floorName = "floor"
 type target struct {
 	name      string
 	scenarios []string // that it can serve
-	// serve makes the server, and the token to come with, for the URL that it
-	// will have. Nil for wigwag's program itself.
-	serve func(url string) (*http.Server, string, error)
+	// serve makes the server for the URL that it will have. Nil for wigwag's
+	// program itself.
+	serve func(url string) (*backend, error)
 	args  []string // of wigwag serve
 	keeps bool     // it wants a data folder
 	// ours: what it loses is a defect.
 	ours bool
 }
 
+// backend is the server of a target in its process.
+type backend struct {
+	server *http.Server
+	token  string       // to come with; "" where none is wanted
+	close  func() error // what is left to end after the server
+}
+
 func targets() []target {
 	calls := []string{"plain", "modern", "burst"}
 	return []target{
 		{name: floorName, scenarios: append(calls, "send"), serve: floor},
-		{name: "wigwag", scenarios: calls, serve: wigwagTransport, ours: true},
+		{name: "wigwag", scenarios: calls, serve: wigwagDurable, ours: true},
+		{name: "wigwag-forgetful", scenarios: calls, serve: wigwagForgetful, ours: true},
 		{name: "mcp-go", scenarios: calls, serve: stockMCPGo},
 		{name: "go-sdk", scenarios: calls, serve: stockGoSDK},
 		{name: "serve-memory", scenarios: []string{"send"}, args: []string{"--memory"}, ours: true},
@@ -93,10 +101,11 @@ func serveTarget(ctx context.Context, name, profile string, out io.Writer) (err 
 	}
 	defer listener.Close() // again, where the server has not
 	addr := listener.Addr().String()
-	srv, token, err := all[i].serve("http://" + addr)
+	b, err := all[i].serve("http://" + addr)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, b.close()) }()
 	if profile != "" {
 		file, err := os.Create(profile) //nolint:gosec // whoever runs the bench names it
 		if err != nil {
@@ -110,21 +119,26 @@ func serveTarget(ctx context.Context, name, profile string, out io.Writer) (err 
 			err = errors.Join(err, file.Close())
 		}()
 	}
-	if err := json.NewEncoder(out).Encode(greeting{Addr: addr, Token: token}); err != nil {
+	if err := json.NewEncoder(out).Encode(greeting{Addr: addr, Token: b.token}); err != nil {
 		return err
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(listener) }() // ends with Close
+	go func() { served <- b.server.Serve(listener) }() // ends with Close
 	select {
 	case err := <-served:
 		return err
 	case <-ctx.Done():
-		return srv.Close() // nobody is connected any more
+		return b.server.Close() // nobody is connected any more
 	}
 }
 
-// plainServer is how the floor and the peers are served: net/http as it comes,
-// but for the one timeout that no server goes without.
+// plainBackend is how the floor and the peers are served.
+func plainBackend(h http.Handler) *backend {
+	return &backend{server: plainServer(h), close: func() error { return nil }}
+}
+
+// plainServer is net/http as it comes, but for the one timeout that no server
+// goes without.
 func plainServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 }

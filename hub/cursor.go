@@ -47,8 +47,8 @@ func newEpoch() string {
 
 // seqOf resolves a cursor that a caller gave as arg: 0 for the beginning, or
 // the sequence to continue after. An actor may come from a node that is ahead
-// of this one, so it is the log that knows where the head is.
-func (h *Hub) seqOf(ctx context.Context, arg, s string) (uint64, error) {
+// of this one, so it is the log that knows where the head is: that takes a turn.
+func (h *Hub) seqOf(ctx context.Context, t turns, arg, s string) (uint64, error) {
 	if s == fromStart {
 		return 0, nil
 	}
@@ -56,7 +56,12 @@ func (h *Hub) seqOf(ctx context.Context, arg, s string) (uint64, error) {
 	if !ok {
 		return 0, refuse(Invalid, arg, `%s is not a cursor: give the id of a message, the "next" of an earlier answer, or "0" for the beginning`, quote(s))
 	}
+	release, err := t.take(ctx)
+	if err != nil {
+		return 0, err
+	}
 	state, err := h.log.State(ctx)
+	release()
 	if err != nil {
 		return 0, storeError(err)
 	}

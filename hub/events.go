@@ -96,10 +96,11 @@ func parseKinds(names []string) (kinds, error) {
 // entry is a record of a log as listeners need it. The event of one that nobody
 // may see is empty.
 type entry struct {
-	seq   uint64
-	bytes int   // of its record
-	room  *room // of a message
-	event Event
+	seq    uint64
+	stored int64 // when, in Unix nanoseconds; of an entry in the ring
+	bytes  int   // of its record
+	room   *room // of a message
+	event  Event
 }
 
 // sender is who sent a stored event.

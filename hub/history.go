@@ -6,6 +6,7 @@ import "context"
 const (
 	maxPage     = 100
 	defaultPage = 50
+	pageBytes   = 256 << 10 // of records; the last one may exceed it
 )
 
 // HistoryQuery asks for messages of one room. At most one of After and Before
@@ -15,7 +16,8 @@ type HistoryQuery struct {
 	Target
 	After  string
 	Before string
-	Limit  int // 1 to 100; 0 means 50
+	// Limit is 1 to 100; 0 means 50. Of long messages there are fewer.
+	Limit int
 }
 
 // Page is a run of messages and where to go on.
@@ -24,7 +26,7 @@ type Page struct {
 	// Next is the cursor to pass as After (or Before, when reading backwards)
 	// to get what follows. It is set even when Messages is empty.
 	Next string
-	// More tells that there are messages after (or before, when reading
+	// More tells that there is something after (or before, when reading
 	// backwards) Next already.
 	More bool
 }
@@ -41,20 +43,18 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	if err != nil {
 		return Page{}, err
 	}
-	records := Range{Subjects: []string{roomSubject + r.name}, Limit: limit}
+	records := Range{Subjects: []string{roomSubject + r.name}, Limit: limit, Bytes: pageBytes}
 	var from uint64 // the position of Next when there is no message
 	switch {
 	case q.After != "" && q.Before != "":
 		return Page{}, refuse(Invalid, "before", "give after or before, not both")
 	case q.After != "":
-		from, err = h.seqOf(ctx, "after", q.After)
+		from, err = h.seqOf(ctx, h.looks, "after", q.After)
 		records.After = from
-		records.Limit++ // one more tells whether there is more
 	case q.Before != "":
-		from, err = h.seqOf(ctx, "before", q.Before)
+		from, err = h.seqOf(ctx, h.looks, "before", q.Before)
 		records.Before = max(from, 1) // nothing is before the beginning
 		records.Latest = true
-		records.Limit++
 	default:
 		from = h.live.position() // taken before the log is read, so that nothing is missed after it
 		records.Latest = true
@@ -62,26 +62,34 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	if err != nil {
 		return Page{}, err
 	}
-	found, err := h.log.Read(ctx, records)
+	release, err := h.looks.take(ctx)
 	if err != nil {
-		return Page{}, storeError(err)
+		return Page{}, err
 	}
-	page := Page{More: len(found) > limit}
+	defer release()
+	found, more, err := readPage(ctx, h.log, records)
+	if err != nil {
+		return Page{}, err
+	}
 	backwards := q.Before != ""
-	switch {
-	case page.More && backwards:
-		found = found[1:]
-	case page.More:
-		found = found[:limit]
-	}
 	switch {
 	case len(found) == 0:
 	case backwards:
 		from = found[0].Seq
+		records.Before = from
 	default:
 		from = found[len(found)-1].Seq
+		records.After = from
 	}
-	page.Next = h.id(from)
+	if more = more && (backwards || q.After != ""); more {
+		records.Limit = 1
+		rest, _, err := readPage(ctx, h.log, records)
+		if err != nil {
+			return Page{}, err
+		}
+		more = len(rest) > 0
+	}
+	page := Page{Next: h.id(from), More: more}
 	for _, rec := range found {
 		if e, err := h.decode(rec); err == nil { // if not, it was logged when it came
 			page.Messages = append(page.Messages, *e.Message)

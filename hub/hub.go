@@ -69,11 +69,14 @@ type Options struct {
 	// It must not wait.
 	Ready func() error
 
+	Observer Observer // nil: nobody is told
+
 	// Bounds. Those of a user may be negative: no bound of its own, for when all
 	// are the same user.
 	MaxListeners      int // listeners and waits at a time; 0: 20,000
 	MaxStreamsPerUser int // messages on their way in parts; 0: 32
 	MaxRoomsPerUser   int // opened by the user; 0: 500
+	MaxKeysPerUser    int // idempotency keys remembered; 0: 1,000
 }
 
 // Bounds of what is kept in memory for want of something better, in bytes.
@@ -96,6 +99,10 @@ type Hub struct {
 	live    *live
 	keys    *keys
 	changes *changes
+	replays turns // of listeners
+	looks   turns // of everybody else
+
+	observer Observer
 
 	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
 	endWaits context.CancelFunc
@@ -106,8 +113,9 @@ type Hub struct {
 
 const (
 	// learnPage is how many records are read at a time when a hub starts over a
-	// log that holds some.
-	learnPage = 1000
+	// log that holds some, and learnBytes of how much data.
+	learnPage  = 1000
+	learnBytes = 1 << 20
 	// learnAgain is how long it waits when that has failed.
 	learnAgain = time.Second
 	// learnWithin is how long what is asked about rooms waits for it.
@@ -129,6 +137,12 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
 	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	} else {
+		o.Log, o.Lines = observedLog{o.Log, o.Observer}, observedLog{o.Lines, o.Observer}
+		o.Rooms, o.Keys = observedBucket{o.Rooms, o.Observer}, observedBucket{o.Keys, o.Observer}
+	}
 	h := &Hub{
 		log:     o.Log,
 		lines:   o.Lines,
@@ -137,9 +151,13 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		ready:   o.Ready,
 		rooms:   newDirectory(o.Rooms, cmp.Or(o.MaxRoomsPerUser, maxOwnRooms)),
 		live:    newLive(cmp.Or(o.MaxListeners, maxTaps), cmp.Or(o.MaxStreamsPerUser, maxUserStreams)),
-		keys:    newKeys(o.Keys, o.Logger),
+		keys:    newKeys(o.Keys, cmp.Or(o.MaxKeysPerUser, maxUserKeys), o.Logger),
 		changes: newChanges(),
 		learned: make(chan struct{}),
+		replays: make(turns, maxReplays),
+		looks:   make(turns, maxLooks),
+
+		observer: o.Observer,
 	}
 	h.waits, h.endWaits = context.WithCancel(context.Background())
 	life, end := context.WithCancel(context.Background())
@@ -238,7 +256,7 @@ func (h *Hub) start(ctx context.Context) (last uint64, err error) {
 func (h *Hub) learn(last uint64) {
 	defer close(h.learned)
 	for pos := uint64(0); ; {
-		records, err := h.log.Read(h.life, Range{After: pos, Before: last + 1, Limit: learnPage})
+		records, more, err := readPage(h.life, h.log, Range{After: pos, Before: last + 1, Limit: learnPage, Bytes: learnBytes})
 		if err != nil && h.life.Err() == nil {
 			h.logger.Error("the log is not read for its rooms; trying again", slog.Any("error", err))
 			select {
@@ -253,7 +271,7 @@ func (h *Hub) learn(last uint64) {
 			}
 			pos = r.Seq
 		}
-		if len(records) < learnPage {
+		if !more {
 			return
 		}
 	}
@@ -283,7 +301,7 @@ func (h *Hub) apply(r Record) {
 		h.live.append(entry{seq: r.Seq})
 		return
 	}
-	e := entry{seq: r.Seq, bytes: len(r.Data), event: event}
+	e := entry{seq: r.Seq, stored: r.Time.UnixNano(), bytes: len(r.Data), event: event}
 	if event.Message == nil {
 		h.live.append(e)
 		return

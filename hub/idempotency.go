@@ -16,7 +16,7 @@ import (
 const (
 	keyLife     = 24 * time.Hour
 	maxKeys     = 10_000 // in all; then the oldest is forgotten
-	maxUserKeys = 1_000  // of one user; then that user's oldest is
+	maxUserKeys = 1_000  // of one user, where nothing else is said; then that user's oldest is
 )
 
 // claim is one use of a key by a call that is running. Calls with the same key
@@ -43,6 +43,7 @@ func (u usedKey) expired() bool { return time.Since(u.Time) > keyLife }
 type keys struct {
 	bucket Bucket
 	logger *slog.Logger
+	maxOf  int // remembered of one user; negative: no bound of its own
 
 	mu      sync.Mutex
 	running map[string]*claim    // by the bucket's key; at most maxKeys
@@ -56,9 +57,9 @@ type keptKey struct {
 	revision uint64
 }
 
-func newKeys(bucket Bucket, logger *slog.Logger) *keys {
+func newKeys(bucket Bucket, maxOf int, logger *slog.Logger) *keys {
 	return &keys{
-		bucket: bucket, logger: logger,
+		bucket: bucket, logger: logger, maxOf: maxOf,
 		running: map[string]*claim{}, used: map[string][]keptKey{}, newest: map[string]uint64{},
 	}
 }
@@ -246,7 +247,7 @@ func (k *keys) surplus(user string) (keptKey, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if own := k.used[user]; len(own) > 0 {
-		if len(own) >= maxUserKeys || k.get(own[0].key).ID == "" {
+		if k.maxOf >= 0 && len(own) >= k.maxOf || k.get(own[0].key).ID == "" {
 			return own[0], true
 		}
 	}

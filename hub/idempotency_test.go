@@ -279,7 +279,7 @@ func TestIdempotencyBounds(t *testing.T) {
 
 // TestIdempotencyAllRunning: keys of calls that are running are not forgotten.
 func TestIdempotencyAllRunning(t *testing.T) {
-	k := newKeys(NewMemoryBucket(1<<20), slog.New(slog.DiscardHandler))
+	k := newKeys(NewMemoryBucket(1<<20), maxUserKeys, slog.New(slog.DiscardHandler))
 	for i := range maxKeys {
 		if err := k.run(t.Context(), &claim{user: "alice", key: fmt.Sprint("alice/", i)}); err != nil {
 			t.Fatal(err)

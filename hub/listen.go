@@ -2,14 +2,16 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
 
 // Bounds of what is taken at a time.
 const (
-	takeLimit   = 1_000 // entries from the ring
-	replayLimit = 100   // records from the log
+	takeLimit   = 1_000    // entries from the ring
+	replayLimit = 100      // records from the log, or
+	replayBytes = 64 << 10 // of them; the last one may exceed it
 )
 
 // ListenOptions choose what to listen to.
@@ -51,6 +53,8 @@ type Listener struct {
 	line     uint64                  // the log line up to which all was given
 	hint     uint64                  // as step, of hints
 	idle     bool                    // all there was has been taken: the tap is woken when there is more
+	onRing   bool                    // when it last looked
+	looks    uint64                  // that were observed
 }
 
 // Listen begins to listen. The context bounds the start only; end by Close.
@@ -82,7 +86,7 @@ func (h *Hub) Listen(ctx context.Context, a Actor, o ListenOptions) (*Listener, 
 		return nil, err
 	}
 	if o.After != "" {
-		if l.position, err = h.seqOf(ctx, "after", o.After); err != nil {
+		if l.position, err = h.seqOf(ctx, h.replays, "after", o.After); err != nil {
 			h.live.unregister(l.tap)
 			return nil, err
 		}
@@ -124,7 +128,10 @@ func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 				return nil, errClosed()
 			}
 		}
-		if events, err := l.poll(ctx); err != nil || len(events) > 0 {
+		events, err := l.poll(ctx)
+		switch {
+		case errors.Is(err, errBusy) && ctx.Err() == nil: // it goes on waiting for its turn
+		case err != nil || len(events) > 0:
 			return events, err
 		}
 	}
@@ -132,9 +139,11 @@ func (l *Listener) Next(ctx context.Context) ([]Event, error) {
 
 // poll takes what is there, and notes whether that was all.
 func (l *Listener) poll(ctx context.Context) (events []Event, err error) {
+	hadAll := l.idle
 	l.idle = false
 	position, recent, liveOnly := l.look()
-	entries, next, err := l.hub.complete(ctx, position, recent)
+	l.observeLook(hadAll, position, recent)
+	entries, next, err := l.hub.complete(ctx, l.hub.replays, position, recent)
 	if err != nil {
 		return nil, err
 	}
@@ -265,15 +274,16 @@ func (l *Listener) partialsLocked() []Event {
 // fallen off it, from the log.
 func (h *Hub) take(ctx context.Context, t *tap, position uint64) (entries []entry, next uint64, err error) {
 	position, recent := h.live.look(t, position)
-	return h.complete(ctx, position, recent)
+	return h.complete(ctx, h.looks, position, recent)
 }
 
 // complete returns what the ring had after a position, or what the log has
-// where the ring no longer had it, and the position after that.
-func (h *Hub) complete(ctx context.Context, position uint64, recent window) (entries []entry, next uint64, err error) {
+// where the ring no longer had it, and the position after that. The log takes a
+// turn.
+func (h *Hub) complete(ctx context.Context, t turns, position uint64, recent window) (entries []entry, next uint64, err error) {
 	replayed := window{base: position, head: position}
 	if recent.base > position {
-		if replayed, err = h.replay(ctx, position, recent.base); err != nil {
+		if replayed, err = h.replay(ctx, t, position, recent.base); err != nil {
 			return nil, position, err
 		}
 	}
@@ -283,7 +293,12 @@ func (h *Hub) complete(ctx context.Context, position uint64, recent window) (ent
 
 // replay reads from the log what is after a position, up to another one or to
 // a bound.
-func (h *Hub) replay(ctx context.Context, after, upTo uint64) (window, error) {
+func (h *Hub) replay(ctx context.Context, t turns, after, upTo uint64) (window, error) {
+	release, err := t.take(ctx)
+	if err != nil {
+		return window{}, err
+	}
+	defer release()
 	state, err := h.log.State(ctx)
 	if err != nil {
 		return window{}, storeError(err)
@@ -291,13 +306,14 @@ func (h *Hub) replay(ctx context.Context, after, upTo uint64) (window, error) {
 	if after > 0 && after+1 < state.First {
 		return window{}, h.reset("after", h.id(after), "has expired", state)
 	}
-	records, err := h.log.Read(ctx, Range{After: after, Before: upTo + 1, Limit: replayLimit})
+	records, more, err := readPage(ctx, h.log, Range{After: after, Before: upTo + 1, Limit: replayLimit, Bytes: replayBytes})
 	if err != nil {
-		return window{}, storeError(err)
+		return window{}, err
 	}
+	h.observer.Replayed(len(records))
 	w := window{base: after, head: upTo}
-	if len(records) == replayLimit {
-		w.head = records[replayLimit-1].Seq
+	if more {
+		w.head = records[len(records)-1].Seq
 	}
 	for _, rec := range records {
 		w.entries = append(w.entries, h.entry(rec))

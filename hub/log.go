@@ -32,11 +32,13 @@ type (
 
 	// Range selects records of the given subjects (nil: of all; empty: of none)
 	// with After < Seq < Before (Before 0: no bound), in order; with Latest the
-	// last Limit of them, otherwise the first. Limit is at least 1.
+	// last of them, otherwise the first: at most Limit, which is at least 1, and
+	// with Bytes above 0 no further one once their data is as long or longer.
 	Range = struct {
 		Subjects      []string
 		After, Before uint64
 		Limit         int
+		Bytes         int
 		Latest        bool
 	}
 

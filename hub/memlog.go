@@ -152,11 +152,13 @@ func (l *MemoryLog) Read(ctx context.Context, r Range) ([]Record, error) {
 		records = records[:end]
 	}
 	var found []Record
+	size := 0
 	take := func(rec heldRecord) (full bool) {
 		if r.Subjects == nil || slices.Contains(r.Subjects, rec.Subject) {
 			found = append(found, rec.Record)
+			size += len(rec.Data)
 		}
-		return len(found) >= r.Limit
+		return len(found) >= r.Limit || r.Bytes > 0 && size >= r.Bytes
 	}
 	if !r.Latest {
 		for _, rec := range records {

@@ -358,7 +358,7 @@ func TestNotReady(t *testing.T) {
 	for name, err := range map[string]error{
 		"Send":         second(h.Send(t.Context(), alice, Draft{Text: "x"})),
 		"Stream":       second(h.Stream(t.Context(), alice, Draft{})),
-		"Finish":       first(s.Finish(t.Context())),
+		"Finish":       outcome(s.Finish(t.Context())),
 		"OpenRoom":     second(h.OpenRoom(t.Context(), alice, RoomSpec{Name: "x"})),
 		"Notify":       second(h.Notify(t.Context(), alice, NotificationDraft{Level: LevelInfo, Message: "x"})),
 		"WriteLog":     second(h.WriteLog(t.Context(), alice, LineDraft{Level: LineInfo, Message: "x"})),
@@ -375,7 +375,7 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-func first[T any](_ T, err error) error { return err }
+func outcome[T any](_ T, err error) error { return err }
 
 func second[T, U any](_ T, _ U, err error) error { return err }
 

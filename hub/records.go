@@ -89,7 +89,10 @@ func (h *Hub) put(ctx context.Context, subject string, data any, ttl time.Durati
 		return Record{}, false, storeError(err)
 	}
 	h.settle(ctx, c, cursor{log.epoch, r.Seq}.String(), timeOf(r.Time))
-	return r, r.Seq <= before, nil
+	if duplicate = r.Seq <= before; !duplicate {
+		h.observer.Stored(storedAs(subject))
+	}
+	return r, duplicate, nil
 }
 
 // read reads one record of a subject. ok tells whether it is there.
@@ -97,6 +100,11 @@ func (h *Hub) read(ctx context.Context, subject string, seq uint64) (e Event, ok
 	if seq == 0 {
 		return Event{}, false, nil
 	}
+	release, err := h.looks.take(ctx)
+	if err != nil {
+		return Event{}, false, err
+	}
+	defer release()
 	records, err := h.logOf(subject).Read(ctx, Range{Subjects: []string{subject}, After: seq - 1, Before: seq + 1, Limit: 1})
 	if err != nil || len(records) == 0 {
 		return Event{}, false, storeError(err)

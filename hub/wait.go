@@ -13,7 +13,7 @@ type WaitQuery struct {
 	Rooms        []string // empty: every room the actor may see and is a party to, and all public ones
 	After        string   // empty: from now on
 	MentionsOnly bool     // only messages that contain @name of the actor, or that are direct
-	Limit        int      // 1 to 100; 0 means 50
+	Limit        int      // 1 to 100; 0 means 50; of long messages there are fewer
 }
 
 // Wait returns as soon as there is a message the query asks for, at once if
@@ -40,7 +40,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	defer h.live.unregister(t)
 	if q.After != "" {
 		look, cancel := looking(ctx)
-		position, err = h.seqOf(look, "after", q.After)
+		position, err = h.seqOf(look, h.looks, "after", q.After)
 		cancel()
 		if err != nil {
 			return Page{}, err
@@ -73,6 +73,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 // that one wait after the other gets on.
 func (h *Hub) scan(ctx context.Context, t *tap, wanted func(entry) bool, position uint64, limit int) (Page, uint64, error) {
 	var found []Message
+	size := 0 // of their texts
 	for {
 		look, cancel := looking(ctx)
 		entries, next, err := h.take(look, t, position)
@@ -84,10 +85,11 @@ func (h *Hub) scan(ctx context.Context, t *tap, wanted func(entry) bool, positio
 			if !wanted(e) {
 				continue
 			}
-			if len(found) == limit {
-				return Page{Messages: found, Next: found[limit-1].ID, More: true}, position, nil
+			if len(found) == limit || size >= pageBytes {
+				return Page{Messages: found, Next: found[len(found)-1].ID, More: true}, position, nil
 			}
 			found = append(found, *e.event.Message)
+			size += len(e.event.Message.Message)
 		}
 		if next == position || ctx.Err() != nil {
 			more := next > position && next < h.live.position()

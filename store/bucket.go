@@ -20,8 +20,8 @@ const (
 	isDeleted = '-'
 )
 
-// deletedFor is how long it is remembered that a key was deleted, so that other
-// nodes and watchers hear of it.
+// deletedFor is how long it is remembered, unless the bucket's spec says
+// otherwise, that a key was deleted, so that other nodes and watchers hear of it.
 const deletedFor = time.Hour
 
 // Bucket holds values by key, all of them in memory. Its methods are safe for
@@ -67,7 +67,7 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uin
 		return ok, err
 	}
 	// There may be the mark of a deletion, which counts as none.
-	last, err := b.s.first(ctx, []string{b.s.subject(key)}, 1, b.s.feed.limit(), 1)
+	last, err := b.s.first(ctx, []string{b.s.subject(key)}, 1, b.s.feed.limit(), pageSize{records: 1})
 	if err != nil || len(last) == 0 || !bytes.Equal(last[0].Data, []byte{isDeleted}) {
 		return false, err
 	}
@@ -94,7 +94,7 @@ func (b *Bucket) swap(ctx context.Context, key string, data []byte, c change) (b
 	m.Data = data
 	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.seq, 10))
 	if c.values < 0 {
-		m.Header.Set(jetstream.MsgTTLHeader, deletedFor.String())
+		m.Header.Set(jetstream.MsgTTLHeader, cmp.Or(b.s.deletedFor, deletedFor).String())
 	}
 	_, err := b.s.append(ctx, &request{msg: m, values: c.values})
 	if hasCode(err, codeWrongLastSequence, codeWrongLastConstant) {

@@ -150,8 +150,7 @@ func TestBucketFull(t *testing.T) {
 // TestBucketAge: what JetStream drops for its age is dropped here, and may be
 // made again.
 func TestBucketAge(t *testing.T) {
-	st := &Store{buckets: map[string]*Bucket{}}
-	st.close = sync.OnceValue(st.shut)
+	st := newStore(testLogger())
 	t.Cleanup(func() { closeNow(t, st) })
 	o := Options{Memory: true, Sync: SyncAlways, Logger: testLogger()}
 	var err error
@@ -185,5 +184,30 @@ func TestBucketAge(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("an old value is never dropped from memory")
 		}
+	}
+}
+
+// TestEndedSessionsTakeNoRoom: however many sessions begin and end, the marks
+// of those that ended are gone after a minute.
+func TestEndedSessionsTakeNoRoom(t *testing.T) {
+	st := open(t, Options{Memory: true})
+	b := st.Bucket(Sessions)
+	if ok, err := b.Put(t.Context(), "one", []byte("value"), 0); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	_, revision := b.Get("one")
+	if ok, err := b.Delete(t.Context(), "one", revision); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	rec, err := b.s.js.Stream(t.Context(), b.s.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark, err := rec.GetLastMsgForSubject(t.Context(), b.s.subject("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ttl := mark.Header.Get("Nats-TTL"); ttl != "1m0s" {
+		t.Errorf("the mark is kept for %q", ttl)
 	}
 }

@@ -51,11 +51,18 @@ func (s *stream) write() {
 		case <-s.done:
 			return
 		case r := <-s.requests:
+			s.writing.Lock()
 			s.commit(s.gather(r))
+			s.writing.Unlock()
 		case answer := <-s.heads:
+			s.writing.Lock()
 			s.answerHeads(answer)
+			s.writing.Unlock()
 		case <-tick.C:
-			if h := s.reconcile(); h.err != nil {
+			s.writing.Lock()
+			h := s.reconcile()
+			s.writing.Unlock()
+			if h.err != nil {
 				s.logger.Warn("the log does not answer", "log", s.name, "error", h.err)
 			}
 		}
@@ -246,7 +253,10 @@ func (s *stream) receive(waiting map[string]*request, answered func(*request, ui
 		deadline = time.Now().Add(answerTimeoutFailing)
 	}
 	for len(waiting) > 0 {
-		m, err := s.acks.NextMsg(time.Until(deadline))
+		m, err := s.acks.NextMsg(min(time.Until(deadline), doubtAfter))
+		if errors.Is(err, nats.ErrTimeout) && time.Now().Before(deadline) && s.writeErrors()[s.name] == "" {
+			continue
+		}
 		if err != nil {
 			s.unanswered.Store(true)
 			return 0, fmt.Errorf("%w: %s: %w", ErrUnavailable, s.name, err)

@@ -17,6 +17,7 @@ import (
 const (
 	childEnv     = "WIGWAG_STORE_TEST_CHILD"
 	childSyncEnv = "WIGWAG_STORE_TEST_SYNC"
+	childLogEnv  = "WIGWAG_STORE_TEST_LOG"
 )
 
 const childWriters = 12
@@ -33,13 +34,17 @@ func child(dir string) error {
 		return err
 	}
 	fmt.Fprintln(os.Stdout, "epoch", s.Epoch, "from", s.Last)
+	log, prefix, subjects := &st.Messages().Journal, "room.", 3
+	if os.Getenv(childLogEnv) == "journal" {
+		log, prefix, subjects = st.Streams(), "S/", childWriters
+	}
 	var mu sync.Mutex
 	failed := make(chan error)
 	for w := range childWriters {
 		go func() {
 			for i := 0; ; i++ {
 				data := fmt.Sprintf("%d:%d:%d", os.Getpid(), w, i)
-				r, err := st.Messages().Append(context.Background(), Entry{Subject: fmt.Sprint("room.", w%3), Data: []byte(data)})
+				r, err := log.Append(context.Background(), Entry{Subject: fmt.Sprint(prefix, w%subjects), Data: []byte(data)})
 				if err != nil {
 					failed <- err
 					return
@@ -71,12 +76,12 @@ func changeUsers(b *Bucket) error {
 	}
 }
 
-// killChild lets a child write n records, kills it and returns its epoch and
+// killChild lets a child write n records to a log, kills it and returns its epoch and
 // what it had answers for, by sequence.
-func killChild(t *testing.T, dir, sync string, n int) (epoch string, from uint64, stored map[uint64]string) {
+func killChild(t *testing.T, dir, sync string, n int, log string) (epoch string, from uint64, stored map[uint64]string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, childSyncEnv+"="+sync)
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, childSyncEnv+"="+sync, childLogEnv+"="+log)
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
 	out, err := cmd.StdoutPipe()
@@ -130,7 +135,7 @@ func TestKilled(t *testing.T) {
 	stored := map[uint64]string{}
 	var epoch string
 	for round := range 6 {
-		e, from, more := killChild(t, dir, SyncAlways, n)
+		e, from, more := killChild(t, dir, SyncAlways, n, "messages")
 		if round > 0 && e != epoch {
 			t.Errorf("the epoch was %q and is %q after a kill", epoch, e)
 		}
@@ -196,7 +201,7 @@ func checkStored(t *testing.T, log *Log, stored map[uint64]string) {
 // new epoch, a clean one does not.
 func TestKilledWithoutSync(t *testing.T) {
 	dir := t.TempDir()
-	before, _, stored := killChild(t, dir, SyncInterval, 300)
+	before, _, stored := killChild(t, dir, SyncInterval, 300, "messages")
 	st := open(t, Options{Dir: dir})
 	s := state(t, st.Messages())
 	if s.Epoch == before {

@@ -121,7 +121,7 @@ func (f *feed) takeIn(ctx context.Context) (more bool) {
 			if r != nil {
 				end = min(last, r.Seq-1)
 			}
-			filled, err := f.s.first(ctx, nil, next, end, feedPage)
+			filled, err := f.s.first(ctx, nil, next, end, pageSize{records: feedPage})
 			if err != nil {
 				f.publish(page, next-1)
 				return f.pause(err)
@@ -219,7 +219,7 @@ func (f *feed) await(ctx context.Context, seq uint64) (Record, error) {
 		if head >= seq {
 			if !complete {
 				var err error
-				if records, err = f.s.first(ctx, nil, seq, seq, 1); err != nil {
+				if records, err = f.s.first(ctx, nil, seq, seq, pageSize{records: 1}); err != nil {
 					return Record{}, err
 				}
 			}
@@ -273,7 +273,7 @@ func (f *feed) deliver(pos uint64, fn func(Record), stopped <-chan struct{}, isS
 		records, head, moved, complete := f.after(pos)
 		if !complete {
 			var err error
-			if records, err = f.s.first(ctx, nil, pos+1, head, feedPage); err != nil {
+			if records, err = f.s.first(ctx, nil, pos+1, head, pageSize{records: feedPage}); err != nil {
 				if !f.pause(err) {
 					return
 				}

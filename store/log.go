@@ -9,15 +9,22 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Log is a durable, ordered record. Its methods are safe for concurrent use.
-type Log struct{ s *stream }
+// Journal is an ordered record. The one of [Store.Streams] does not wait for
+// the disk: what was acknowledged in the last moment, some 10 ms, is lost when
+// the process is killed, and the last second or so when the machine loses
+// power. A [Log] loses nothing. Its methods are safe for concurrent use.
+type Journal struct{ s *stream }
 
-// Append stores an entry and returns its record once it is durable. When there
-// is no room it fails with [ErrFull] and nothing is evicted. An entry with an
-// ID that is known is not stored again: the first record is returned, without
-// its time if it has expired since. When ctx ends or the error is
+// Log is a durable journal that can be followed.
+type Log struct{ Journal }
+
+// Append stores an entry and returns its record; of a log, once it is durable;
+// of [Store.Streams], without its time. When there is no room it fails with
+// [ErrFull] and nothing is evicted, unless it is a log made for that. An entry
+// with an ID that is known is not stored again: the first record is returned,
+// without its time if it has expired since. When ctx ends or the error is
 // [ErrUnavailable] the entry may have been stored.
-func (l *Log) Append(ctx context.Context, e Entry) (Record, error) {
+func (l *Journal) Append(ctx context.Context, e Entry) (Record, error) {
 	m := nats.NewMsg(l.s.subject(e.Subject))
 	m.Data = bytes.Clone(e.Data)
 	if e.TTL > 0 {
@@ -40,7 +47,7 @@ func wholeSeconds(d time.Duration) time.Duration {
 
 // Read returns the records of a range, in order. It sees every record whose
 // Append had returned, or that a follower had been given, when it was called.
-func (l *Log) Read(ctx context.Context, r Range) ([]Record, error) {
+func (l *Journal) Read(ctx context.Context, r Range) ([]Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -62,10 +69,11 @@ func (l *Log) Read(ctx context.Context, r Range) ([]Record, error) {
 			}
 		}
 	}
+	most := pageSize{records: r.Limit, bytes: r.Bytes}
 	if r.Latest {
-		return l.s.latest(ctx, filters, lo, hi, r.Limit)
+		return l.s.latest(ctx, filters, lo, hi, most)
 	}
-	return l.s.first(ctx, filters, lo, hi, r.Limit)
+	return l.s.first(ctx, filters, lo, hi, most)
 }
 
 // State asks the leader for the bounds: they are at least as new as what any

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,15 +37,16 @@ type (
 		Subject string
 		Data    []byte
 	}
-	// Range selects the first Limit records, or the last with Latest, of the
-	// subjects (nil: of all; empty: of none) with After < Seq < Before (Before
-	// 0: no bound).
+	// Range selects the first records, or the last with Latest, of the subjects
+	// (nil: of all; empty: of none) with After < Seq < Before (Before 0: no
+	// bound): at most Limit, and with Bytes above 0 no further one once their
+	// data is as long or longer.
 	Range = struct {
-		Subjects []string
-		After    uint64
-		Before   uint64
-		Limit    int
-		Latest   bool
+		Subjects      []string
+		After, Before uint64
+		Limit         int
+		Bytes         int
+		Latest        bool
 	}
 	// State is where a log stands. When it holds no record First is Last+1.
 	State = struct {
@@ -53,39 +55,54 @@ type (
 	}
 )
 
+// pageSize bounds what is read at once: it is full with so many records, or once
+// their data is so many bytes (0: no bound) or more.
+type pageSize struct{ records, bytes int }
+
+func (p pageSize) full(records, bytes int) bool {
+	return records >= p.records || p.bytes > 0 && bytes >= p.bytes
+}
+
 // first returns the first records with lo ≤ sequence ≤ hi of filters (nil: of
-// all), at most limit.
-func (s *stream) first(ctx context.Context, filters []string, lo, hi uint64, limit int) ([]Record, error) {
+// all), until the page is full.
+func (s *stream) first(ctx context.Context, filters []string, lo, hi uint64, most pageSize) ([]Record, error) {
 	var found []Record
-	err := s.scan(ctx, filters, lo, hi, limit, func(r Record) bool {
+	size := 0
+	err := s.scan(ctx, filters, lo, hi, most, func(r Record) bool {
 		found = append(found, r)
-		return len(found) < limit
+		size += len(r.Data)
+		return !most.full(len(found), size)
 	})
 	return found, err
 }
 
 // latest returns the last records of what first would select, in order. A log
 // is read forwards only, so it looks at windows that grow, from the newest back.
-func (s *stream) latest(ctx context.Context, filters []string, lo, hi uint64, limit int) ([]Record, error) {
+func (s *stream) latest(ctx context.Context, filters []string, lo, hi uint64, most pageSize) ([]Record, error) {
 	var found []Record
-	for width := max(64, 2*uint64(limit)); lo <= hi; width *= 4 { //nolint:gosec // limit is positive
+	size := 0
+	for width := max(64, 2*uint64(most.records)); lo <= hi; width *= 4 { //nolint:gosec // limit is positive
 		start := lo
 		if hi-lo >= width {
 			start = hi - width + 1
 		}
-		need := limit - len(found)
-		var window []Record
-		err := s.scan(ctx, filters, start, hi, readPage, func(r Record) bool {
-			if window = append(window, r); len(window) >= 2*need+readPage {
-				window = slices.Clone(window[len(window)-need:])
+		var window []Record // the last ones that are wanted, as far as it was looked
+		bytes := 0
+		err := s.scan(ctx, filters, start, hi, pageSize{readPage, most.bytes}, func(r Record) bool {
+			window = append(window, r)
+			bytes += len(r.Data)
+			for oldest := len(window[0].Data); most.full(len(found)+len(window)-1, size+bytes-oldest); oldest = len(window[0].Data) {
+				bytes -= oldest
+				window[0] = Record{}
+				window = window[1:]
 			}
 			return true
 		})
 		if err != nil {
 			return nil, err
 		}
-		found = slices.Concat(window[max(0, len(window)-need):], found)
-		if len(found) >= limit || start == lo {
+		found = slices.Concat(window, found)
+		if size += bytes; most.full(len(found), size) || start == lo {
 			break
 		}
 		hi = start - 1
@@ -94,9 +111,9 @@ func (s *stream) latest(ctx context.Context, filters []string, lo, hi uint64, li
 }
 
 // scan calls fn with the records with lo ≤ sequence ≤ hi of filters (nil: of
-// all), in order, until it is false. It expects to need about expect of them.
+// all), in order, until it is false. It expects to need about so many of them.
 // Direct gets leave nothing on the server.
-func (s *stream) scan(ctx context.Context, filters []string, lo, hi uint64, expect int, fn func(Record) bool) error {
+func (s *stream) scan(ctx context.Context, filters []string, lo, hi uint64, expect pageSize, fn func(Record) bool) error {
 	if lo > hi || filters != nil && len(filters) == 0 {
 		return nil
 	}
@@ -106,22 +123,25 @@ func (s *stream) scan(ctx context.Context, filters []string, lo, hi uint64, expe
 	}
 	defer g.end()
 	all := s.name + ".*"
+	get := directGet{NextFor: all, Batch: min(expect.records, readPage), MaxBytes: min(cmp.Or(expect.bytes, readPageBytes), readPageBytes)}
 	switch {
 	case len(filters) == 0:
-		return g.scan(ctx, directGet{NextFor: all, Batch: min(expect, readPage), MaxBytes: readPageBytes}, lo, hi, fn)
+		return g.scan(ctx, get, lo, hi, fn)
 	case len(filters) == 1:
-		return g.scan(ctx, directGet{NextFor: filters[0], Batch: min(expect, readPage), MaxBytes: readPageBytes}, lo, hi, fn)
+		get.NextFor = filters[0]
+		return g.scan(ctx, get, lo, hi, fn)
 	case hi-lo < readPage: // one request instead of one for each
 		wanted := make(map[string]struct{}, len(filters))
 		for _, f := range filters {
 			wanted[f] = struct{}{}
 		}
-		return g.scan(ctx, directGet{NextFor: all, Batch: readPage, MaxBytes: readPageBytes}, lo, hi, func(r Record) bool {
+		get.Batch = readPage
+		return g.scan(ctx, get, lo, hi, func(r Record) bool {
 			_, ok := wanted[s.subject(r.Subject)]
 			return !ok || fn(r)
 		})
 	default:
-		return g.merge(ctx, filters, lo, hi, expect, fn)
+		return g.merge(ctx, filters, lo, hi, get, fn)
 	}
 }
 
@@ -165,8 +185,9 @@ func (g *getter) scan(ctx context.Context, get directGet, lo, hi uint64, fn func
 	return nil
 }
 
-// merge scans every filter by itself and calls fn in order of sequence.
-func (g *getter) merge(ctx context.Context, filters []string, lo, hi uint64, expect int, fn func(Record) bool) error {
+// merge scans every filter by itself, all together by pages like get, and calls
+// fn in order of sequence.
+func (g *getter) merge(ctx context.Context, filters []string, lo, hi uint64, get directGet, fn func(Record) bool) error {
 	type source struct {
 		get  directGet
 		page []Record // not yet given to fn
@@ -176,8 +197,8 @@ func (g *getter) merge(ctx context.Context, filters []string, lo, hi uint64, exp
 	for i, f := range filters {
 		sources[i] = &source{more: true, get: directGet{
 			Seq: lo, NextFor: f,
-			Batch:    min(max(2*expect/len(filters), 8), readPage),
-			MaxBytes: max(readPageBytes/len(filters), 1),
+			Batch:    min(max(2*get.Batch/len(filters), 8), readPage),
+			MaxBytes: max(get.MaxBytes/len(filters), 1),
 		}}
 	}
 	for {

@@ -29,22 +29,40 @@ func TestReadLongLog(t *testing.T) {
 	for _, names := range [][]string{nil, {"rare"}, {"room.1"}, {"room.1", "rare"}, {"rare", "nobody"}, {"room.1", "room.2", "room.3", "room.4", "room.5", "room.6", "room.7"}} {
 		for _, limit := range []int{1, 50, readPage + 1, 10_000} {
 			for _, latest := range []bool{false, true} {
-				for _, bounds := range [][2]uint64{{0, 0}, {last / 3, 0}, {100, last - 10}, {last - readPage, 0}, {last - 3, last + 3}} {
+				for i, bounds := range [][2]uint64{{0, 0}, {last / 3, 0}, {100, last - 10}, {last - readPage, 0}, {last - 3, last + 3}, {0, 0}, {last / 3, last}} {
 					r := Range{Subjects: names, After: bounds[0], Before: bounds[1], Limit: limit, Latest: latest}
+					if i > 4 {
+						r.Bytes = 50_000
+					}
 					var want []Record
 					for _, rec := range all {
 						if rec.Seq > r.After && (r.Before == 0 || rec.Seq < r.Before) && (names == nil || slices.Contains(names, rec.Subject)) {
 							want = append(want, rec)
 						}
 					}
-					if extra := len(want) - limit; extra > 0 && latest {
-						want = want[extra:]
-					} else if extra > 0 {
-						want = want[:limit]
-					}
+					want = pageSize{limit, r.Bytes}.of(want, latest)
 					same(t, fmt.Sprintf("%+v", r), read(t, log, r), want)
 				}
 			}
 		}
 	}
+}
+
+// of returns the first records that fill a page, or the last.
+func (p pageSize) of(records []Record, latest bool) []Record {
+	size := 0
+	for n := range records {
+		i := n
+		if latest {
+			i = len(records) - 1 - n
+		}
+		if size += len(records[i].Data); !p.full(n+1, size) {
+			continue
+		}
+		if latest {
+			return records[i:]
+		}
+		return records[:i+1]
+	}
+	return records
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,55 +27,29 @@ const (
 // engine is the embedded NATS server and the connections to it. Nothing listens:
 // a connection is a pipe within the process.
 type engine struct {
-	server *server.Server
+	folder string
+	sync   string
+	limit  int64 // of storage, in bytes
+	lines  *serverLog
 	// conn carries what is published, its acknowledgements and the live
 	// subscriptions, reads the replays, so that a long one delays no message.
 	conn, reads *nats.Conn
 	js          jetstream.JetStream // on reads
+
+	mu     sync.Mutex
+	server *server.Server // nil while it is started anew
 }
 
 // startEngine starts the server on a folder, limited to bytes of storage.
 func startEngine(ctx context.Context, folder string, o Options, bytes int64, logger *slog.Logger) (_ *engine, err error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	limit := bytes + spareBytes
-	srv, err := server.NewServer(&server.Options{
-		ServerName:             "wigwag",
-		DontListen:             true,
-		NoSigs:                 true,
-		MaxPayload:             MaxData + 64<<10,
-		JetStream:              true,
-		StoreDir:               folder,
-		JetStreamMaxMemory:     limit,
-		JetStreamMaxStore:      limit,
-		SyncAlways:             o.Sync == SyncAlways,
-		SyncInterval:           syncInterval,
-		DisableJetStreamBanner: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	lines := &serverLog{logger: logger}
-	srv.SetLoggerV2(lines, false, false, false)
-	e := &engine{server: srv}
+	e := &engine{folder: folder, sync: o.Sync, limit: bytes + spareBytes, lines: &serverLog{logger: logger}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.stop())
 		}
 	}()
-
-	started := make(chan struct{})
-	go func() { defer close(started); srv.Start() }()
-	select {
-	case <-started:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the store is not ready after %v: %w", startTimeout, context.Cause(ctx))
-	}
-	if fatal := lines.fatal.Load(); fatal != nil {
-		return nil, errors.New(*fatal)
-	}
-	if !srv.ReadyForConnections(startTimeout) {
-		return nil, fmt.Errorf("the store is not ready after %v", startTimeout)
+	if err := e.start(ctx); err != nil {
+		return nil, err
 	}
 	if e.conn, err = e.connect("log", logger); err != nil {
 		return nil, err
@@ -85,8 +61,61 @@ func startEngine(ctx context.Context, folder string, o Options, bytes int64, log
 	return e, err
 }
 
+// start starts the server.
+func (e *engine) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	srv, err := server.NewServer(&server.Options{
+		ServerName:             "wigwag",
+		DontListen:             true,
+		NoSigs:                 true,
+		MaxPayload:             MaxData + 64<<10,
+		JetStream:              true,
+		StoreDir:               e.folder,
+		JetStreamMaxMemory:     e.limit,
+		JetStreamMaxStore:      e.limit,
+		SyncAlways:             e.sync == SyncAlways,
+		SyncInterval:           syncInterval,
+		DisableJetStreamBanner: true,
+	})
+	if err != nil {
+		return err
+	}
+	srv.SetLoggerV2(e.lines, false, false, false)
+	e.lines.fatal.Store(nil)
+	started := make(chan struct{})
+	go func() { defer close(started); srv.Start() }()
+	select {
+	case <-started:
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("the store is not ready after %v: %w", startTimeout, context.Cause(ctx)), stopServer(srv))
+	}
+	if fatal := e.lines.fatal.Load(); fatal != nil {
+		return errors.Join(errors.New(*fatal), stopServer(srv))
+	}
+	if !srv.ReadyForConnections(startTimeout) {
+		return errors.Join(fmt.Errorf("the store is not ready after %v", startTimeout), stopServer(srv))
+	}
+	e.mu.Lock()
+	e.server = srv
+	e.mu.Unlock()
+	return nil
+}
+
+// InProcessConn lets a connection find the server, also after it has been
+// started anew.
+func (e *engine) InProcessConn() (net.Conn, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server == nil {
+		return nil, nats.ErrNoServers
+	}
+	return e.server.InProcessConn()
+}
+
 func (e *engine) connect(name string, logger *slog.Logger) (*nats.Conn, error) {
-	return nats.Connect("", nats.InProcessServer(e.server), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+	return nats.Connect("", nats.InProcessServer(e), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		nats.ReconnectBufSize(-1), // what cannot be sent now fails now
 		// What a full subscription drops is found missing by the feed and read
 		// from the log.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -101,11 +130,27 @@ func (e *engine) stop() error {
 			c.Close()
 		}
 	}
+	return e.stopServer()
+}
+
+// stopServer ends the server; connections look for the next one.
+func (e *engine) stopServer() error {
+	e.mu.Lock()
+	srv := e.server
+	e.server = nil
+	e.mu.Unlock()
+	if srv == nil {
+		return nil
+	}
+	return stopServer(srv)
+}
+
+func stopServer(srv *server.Server) error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		e.server.Shutdown()
-		e.server.WaitForShutdown()
+		srv.Shutdown()
+		srv.WaitForShutdown()
 	}()
 	select {
 	case <-stopped:

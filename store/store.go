@@ -1,10 +1,11 @@
 // Package store keeps what wigwag must not forget: an ordered log of messages
-// and notifications, a log of log lines, and a few buckets of small values. It
-// is an embedded NATS JetStream server in a data folder, or in memory; nothing
-// else of wigwag knows NATS.
+// and notifications, a log of log lines, a journal of what was streamed to
+// clients, and a few buckets of small values. It is an embedded NATS JetStream
+// server in a data folder, or in memory; nothing else of wigwag knows NATS.
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -28,12 +29,20 @@ const (
 	DefaultMaxBytes       = 4 << 30
 	DefaultMemoryMaxBytes = 128 << 20
 	DefaultLineBytes      = 64 << 20
+	DefaultMinFree        = 64 << 20 // is for the caller to give
+
+	DefaultStreamBytes       = 256 << 20
+	DefaultMemoryStreamBytes = 32 << 20
 )
 
-// Bounds of the buckets.
+// Bounds of the buckets, and of the journal of streams beside its bytes.
 const (
 	bucketBytes    = 64 << 20
+	sessionBytes   = 256 << 20
 	idempotencyAge = 24 * time.Hour
+	streamAge      = 10 * time.Minute
+	// streamRecords bounds the memory for subjects: there may be as many.
+	streamRecords = 200_000
 )
 
 // Names of the buckets.
@@ -43,28 +52,40 @@ const (
 	Keys        = "keys"
 	Credentials = "credentials"
 	Idempotency = "idempotency" // what is in it ends after 24 hours
+	Sessions    = "sessions"
 )
 
 // Options say where and how to store.
 type Options struct {
-	Dir       string        // data folder, made when it does not exist
-	Memory    bool          // keep all in memory: Dir is not used, nothing outlives Close
-	Sync      string        // SyncAlways or SyncInterval; "": SyncAlways
-	MaxBytes  int64         // of messages, before they are refused; 0: DefaultMaxBytes, in memory DefaultMemoryMaxBytes
-	LineBytes int64         // of log lines, before the oldest go; 0: DefaultLineBytes
-	MaxAge    time.Duration // how long messages are kept; 0: forever
-	Logger    *slog.Logger  // must be set
+	Dir       string // data folder, made when it does not exist
+	Memory    bool   // keep all in memory: Dir is not used, nothing outlives Close
+	Sync      string // SyncAlways or SyncInterval; "": SyncAlways
+	MaxBytes  int64  // of messages, before they are refused; 0: DefaultMaxBytes, in memory DefaultMemoryMaxBytes
+	LineBytes int64  // of log lines, before the oldest go; 0: DefaultLineBytes
+	// StreamBytes bounds the journal of streams, before the oldest go; 0:
+	// DefaultStreamBytes, in memory DefaultMemoryStreamBytes.
+	StreamBytes int64
+	MaxAge      time.Duration // how long messages are kept; 0: forever
+	// MinFree is how many bytes of the disk are left free: messages are refused
+	// with [ErrFull] before the disk is full. 0: none.
+	MinFree int64
+	Logger  *slog.Logger // must be set
 }
 
 // Store is an open store.
 type Store struct {
 	folder   *folder // nil in memory
+	room     *room   // nil in memory
 	engine   *engine
+	logger   *slog.Logger
 	streams  []*stream
 	messages *Log
 	lines    *Log
+	written  *Journal
 	buckets  map[string]*Bucket
 	opened   bool // the folder's state is that of this store
+	done     chan struct{}
+	tending  sync.WaitGroup
 	close    func() error
 }
 
@@ -77,34 +98,40 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	case o.Sync != SyncAlways && o.Sync != SyncInterval:
 		return nil, fmt.Errorf("sync is %q; it may be %q or %q", o.Sync, SyncAlways, SyncInterval)
 	}
-	if o.MaxBytes == 0 && o.Memory {
-		o.MaxBytes = DefaultMemoryMaxBytes
+	if o.Memory {
+		o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMemoryMaxBytes)
+		o.StreamBytes = cmp.Or(o.StreamBytes, DefaultMemoryStreamBytes)
 	}
-	if o.MaxBytes == 0 {
-		o.MaxBytes = DefaultMaxBytes
-	}
-	if o.LineBytes == 0 {
-		o.LineBytes = DefaultLineBytes
-	}
-	st := &Store{buckets: map[string]*Bucket{}}
-	st.close = sync.OnceValue(st.shut)
+	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
+	o.LineBytes = cmp.Or(o.LineBytes, DefaultLineBytes)
+	o.StreamBytes = cmp.Or(o.StreamBytes, DefaultStreamBytes)
+	st := newStore(o.Logger)
 	if err := st.open(ctx, o); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil
 }
 
+func newStore(logger *slog.Logger) *Store {
+	st := &Store{logger: logger, buckets: map[string]*Bucket{}, done: make(chan struct{})}
+	st.close = sync.OnceValue(st.shut)
+	return st
+}
+
 // specs are all streams. Their order is that of the file of heads: a new one
 // goes to the end.
 func specs(o Options) []spec {
 	return []spec{
-		{name: messagesName, maxBytes: o.MaxBytes, maxAge: o.MaxAge},
-		{name: linesName, maxBytes: o.LineBytes, evict: true},
-		{name: Users, bucket: true, maxBytes: bucketBytes},
-		{name: Rooms, bucket: true, maxBytes: bucketBytes},
-		{name: Keys, bucket: true, maxBytes: bucketBytes},
-		{name: Idempotency, bucket: true, maxBytes: bucketBytes, maxAge: idempotencyAge},
-		{name: Credentials, bucket: true, maxBytes: bucketBytes},
+		{name: messagesName, maxBytes: o.MaxBytes, maxAge: o.MaxAge, quarters: 4},
+		{name: linesName, maxBytes: o.LineBytes, evict: true, quarters: 4},
+		{name: Users, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: Rooms, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: Keys, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: Idempotency, bucket: true, maxBytes: bucketBytes, maxAge: idempotencyAge, quarters: 4},
+		// Sessions come and go; a flood of them must not fill it with their ends.
+		{name: Sessions, bucket: true, maxBytes: sessionBytes, deletedFor: time.Minute, quarters: 2},
+		{name: writtenName, journal: true, maxBytes: o.StreamBytes, maxRecords: streamRecords, maxAge: streamAge, evict: true, quarters: 4},
+		{name: Credentials, bucket: true, maxBytes: bucketBytes, quarters: 1},
 	}
 }
 
@@ -125,6 +152,7 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 				return err
 			}
 		}
+		st.room = newRoom(o.Dir, o.MinFree, o.Logger)
 		st.engine, err = startEngine(ctx, o.Dir, o, bytes, o.Logger)
 	}
 	if err != nil {
@@ -149,6 +177,7 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 			return st.blame(fmt.Errorf("%w: %w", ErrUnwritable, err))
 		}
 	}
+	st.tending.Go(st.tend)
 	return nil
 }
 
@@ -162,8 +191,8 @@ func (st *Store) blame(err error) error {
 
 func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) error {
 	s := &stream{
-		spec: sp, engine: st.engine, logger: o.Logger,
-		batch:    !sp.bucket && o.Sync == SyncAlways && !o.Memory,
+		spec: sp, engine: st.engine, logger: o.Logger, room: st.room,
+		batch:    !sp.bucket && !sp.journal && o.Sync == SyncAlways && !o.Memory,
 		mark:     func(head) error { return nil },
 		requests: make(chan *request), heads: make(chan chan headResult), done: make(chan struct{}),
 	}
@@ -198,11 +227,13 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 		}
 		return b.complete(expected)
 	}
-	l := &Log{s}
-	if sp.name == messagesName {
-		st.messages = l
-	} else {
-		st.lines = l
+	switch sp.name {
+	case messagesName:
+		st.messages = &Log{Journal{s}}
+	case linesName:
+		st.lines = &Log{Journal{s}}
+	default:
+		st.written = &Journal{s}
 	}
 	return s.start(state.LastSeq, state.LastSeq, nil)
 }
@@ -222,7 +253,7 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, state jetstrea
 	lost := last < had.seq
 	// In a bucket only the last record of all is sure not to be replaced.
 	if !lost && had.kept > 0 && s.maxAge == 0 && (!s.bucket || had.kept == last) {
-		end, err := s.first(ctx, nil, had.kept, had.kept, 1)
+		end, err := s.first(ctx, nil, had.kept, had.kept, pageSize{records: 1})
 		if err != nil {
 			return err
 		}
@@ -231,7 +262,9 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, state jetstrea
 	if lost && s.decidesRights() {
 		return fmt.Errorf("%w: the end of %s is lost: it had come to record %d and ends at %d; %s", ErrDamaged, s.name, had.seq, last, rightsUnknown)
 	}
-	if lost {
+	if lost && s.journal {
+		s.logger.Warn("the newest records of the journal were not on disk when the process ended", "log", s.name, "count", had.seq-last)
+	} else if lost {
 		why = "its end is lost"
 		s.logger.Error("the data folder is damaged: the end of a log is lost", "log", s.name, "had_come_to", had.seq, "ends_at", last)
 	} else if s.maxAge == 0 {
@@ -241,7 +274,7 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, state jetstrea
 		s.logger.Error("the data folder is damaged: records are lost", "log", s.name, "at_least", s.count-state.Msgs)
 		s.count = 0
 	}
-	if !s.bucket {
+	if !s.bucket && !s.journal {
 		s.epoch = known.Epoch
 		if !exists || why != "" {
 			s.epoch = newEpoch()
@@ -270,8 +303,13 @@ func (st *Store) Messages() *Log { return st.messages }
 // Lines is the log of log lines. When it is full the oldest go.
 func (st *Store) Lines() *Log { return st.lines }
 
+// Streams is the journal of what was streamed to clients, for those that come
+// back for it: kept for ten minutes, and when it is full the oldest records go.
+func (st *Store) Streams() *Journal { return st.written }
+
 // Bucket returns a bucket by its name: [Users], [Rooms], [Keys],
-// [Credentials] or [Idempotency]. Another name is a mistake of the program: nil.
+// [Idempotency], [Sessions] or [Credentials]. Another name is a mistake of the
+// program: nil.
 func (st *Store) Bucket(name string) *Bucket { return st.buckets[name] }
 
 // Ready is nil unless a write was not answered, or a part of the store has not
@@ -290,6 +328,8 @@ func (st *Store) Ready() error {
 func (st *Store) Close() error { return st.close() }
 
 func (st *Store) shut() error {
+	close(st.done)
+	st.tending.Wait()
 	for _, s := range st.streams {
 		s.end()
 	}

@@ -18,6 +18,9 @@ const (
 	answerTimeout = 5 * time.Second
 	// answerTimeoutFailing is the same after a write was not answered.
 	answerTimeoutFailing = time.Second
+	// doubtAfter is how long an answer is waited for before the server is asked
+	// whether it has given up writing.
+	doubtAfter = 250 * time.Millisecond
 	// reconcileEvery is how often a stream is compared with its leader.
 	reconcileEvery = time.Second
 	// silence is how long a stream may go unheard before [Store.Ready] says so.
@@ -33,16 +36,25 @@ const MaxData = 1 << 20
 const (
 	messagesName = "messages"
 	linesName    = "lines"
+	writtenName  = "streams"
 	livePrefix   = "live."
 )
 
 // spec says what a stream is for.
 type spec struct {
-	name     string
-	bucket   bool          // newest record per subject only, compare-and-swap
-	maxBytes int64         // of the stream
-	maxAge   time.Duration // 0: kept
-	evict    bool          // a full stream drops its oldest records instead of refusing new ones
+	name       string
+	bucket     bool          // newest record per subject only, compare-and-swap
+	deletedFor time.Duration // of a bucket; 0: the usual
+	maxBytes   int64         // of the stream
+	maxAge     time.Duration // 0: kept
+	evict      bool          // a full stream drops its oldest records instead of refusing new ones
+	// journal: written to disk soon, not before it is acknowledged; nobody
+	// follows it.
+	journal    bool
+	maxRecords int64 // 0: no bound
+	// quarters of the reserve of disk space that the stream leaves alone: what
+	// people need to come in and read may go into it.
+	quarters int64
 }
 
 // stream is one JetStream stream: its writer (commit.go), its live feed
@@ -51,6 +63,7 @@ type stream struct {
 	spec
 	*engine
 	logger *slog.Logger
+	room   *room // nil in memory
 	epoch  string
 	batch  bool             // concurrent appends share a sync
 	mark   func(head) error // records how far the stream has come
@@ -65,9 +78,13 @@ type stream struct {
 	acks     *nats.Subscription
 	inbox    string // prefix of the subjects of acks
 	nextAck  uint64 // of the writer
+	// writing is held while the stream is written or compared with the leader,
+	// and while the server is started anew.
+	writing sync.Mutex
 	// unanswered: the newest write was not, it may be on disk or not.
 	unanswered atomic.Bool
-	heard      atomic.Int64 // when the leader last answered, in Unix nanoseconds
+	refusing   atomic.Pointer[error] // why nothing is written until the server is started anew
+	heard      atomic.Int64          // when the leader last answered, in Unix nanoseconds
 
 	feed *feed
 	// onFirst is told the sequence of the oldest record held, now and then.
@@ -111,8 +128,18 @@ func (s *stream) config(memory bool) jetstream.StreamConfig {
 	if s.bucket {
 		c.MaxMsgsPerSubject = 1
 	}
+	if s.maxRecords > 0 {
+		c.MaxMsgs = s.maxRecords
+	}
+	if s.journal {
+		c.RePublish = nil
+		c.AllowAtomicPublish = false // not in this mode
+		c.AllowMsgTTL = false        // finding which end sooner takes time after a kill
+		c.PersistMode = jetstream.AsyncPersistMode
+	}
 	if memory {
 		c.Storage = jetstream.MemoryStorage
+		c.PersistMode = jetstream.DefaultPersistMode
 	}
 	return c
 }
@@ -129,7 +156,7 @@ func (s *stream) open(ctx context.Context, memory, mayCreate bool) (jetstream.St
 		js, err = s.js.CreateStream(ctx, want)
 	}
 	if err == nil {
-		if have := js.CachedInfo().Config; have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge {
+		if have := js.CachedInfo().Config; have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge || have.MaxMsgs != want.MaxMsgs {
 			js, err = s.js.UpdateStream(ctx, want)
 		}
 	}
@@ -149,15 +176,19 @@ func (s *stream) start(from, last uint64, apply func(Record)) error {
 	if s.acks, err = s.conn.SubscribeSync(s.inbox + "*"); err != nil {
 		return err
 	}
-	if err = s.feed.subscribe(s.conn); err != nil {
-		return err
+	if !s.journal {
+		if err = s.feed.subscribe(s.conn); err != nil {
+			return err
+		}
 	}
 	// The server knows the subscriptions before anything is published.
 	if err = s.conn.FlushTimeout(answerTimeout); err != nil {
 		return err
 	}
 	s.run(s.write)
-	s.run(s.feed.run)
+	if !s.journal {
+		s.run(s.feed.run)
+	}
 	return nil
 }
 
@@ -184,13 +215,19 @@ func (s *stream) end() {
 }
 
 // append stores a message and returns its record: durable, and seen by this
-// node's feed.
+// node's feed. Of a journal's record only the sequence is known.
 func (s *stream) append(ctx context.Context, r *request) (Record, error) {
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
 	}
 	if len(r.msg.Data) > MaxData || len(r.msg.Subject) > maxSubject {
 		return Record{}, fmt.Errorf("%w: %d bytes under a name of %d bytes; at most %d and %d", ErrTooLarge, len(r.msg.Data), len(r.msg.Subject), MaxData, maxSubject)
+	}
+	if why := s.refusing.Load(); why != nil {
+		return Record{}, *why
+	}
+	if err := s.room.take(int64(len(r.msg.Data)+len(r.msg.Subject)), s.quarters); err != nil {
+		return Record{}, fmt.Errorf("%s: %w", s.name, err)
 	}
 	r.done = make(chan result, 1)
 	select {
@@ -203,8 +240,8 @@ func (s *stream) append(ctx context.Context, r *request) (Record, error) {
 	// The writer answers every request it has taken.
 	select {
 	case res := <-r.done:
-		if res.err != nil {
-			return Record{}, res.err
+		if res.err != nil || s.journal {
+			return Record{Seq: res.seq}, res.err
 		}
 		return s.feed.await(ctx, res.seq)
 	case <-ctx.Done():

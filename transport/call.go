@@ -132,15 +132,18 @@ func (c *call) run() {
 	defer c.srv.calls.end(c)
 	reply := c.handle()
 	c.observe(reply)
+	if c.sess != nil && changesSession(c.msg.method) {
+		c.srv.sessions.changed(c.ctx, c.sess)
+	}
 	if c.stream.shared && reply != nil {
 		// As long as the server and the session live; then nobody reads it.
 		_ = c.stream.awaitRoom(c.srv.base, len(reply))
 	}
 	c.release()
 	if reply == nil {
-		c.stream.appendNoResponse()
+		c.stream.appendNoResponse(c.msg.id)
 	} else {
-		c.stream.appendResponse(reply)
+		c.stream.appendResponse(c.msg.id, reply)
 	}
 	if c.sess != nil {
 		c.sess.shelve(c.stream)
@@ -168,7 +171,13 @@ func (c *call) handle() (reply []byte) {
 	if err != nil {
 		return c.failReply(err)
 	}
-	resp := c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
+	result, ctx := c.srv.direct.call(ctx, c)
+	var resp mcp.JSONRPCMessage
+	if result != nil {
+		resp = mcp.JSONRPCResponse{Result: result}
+	} else {
+		resp = c.srv.mcp.HandleMessage(ctx, c.msg.encode(params))
+	}
 	v.finish()
 	switch cause := context.Cause(c.ctx); {
 	case errors.Is(cause, errCancelled), errors.Is(cause, errDisconnected), errors.Is(cause, errSessionEnded), errors.Is(cause, errRevoked):
@@ -190,11 +199,16 @@ func (c *call) handle() (reply []byte) {
 }
 
 func (c *call) resultReply(resp mcp.JSONRPCResponse) []byte {
-	switch r := resp.Result.(type) {
-	case *mcp.CallToolResult:
-		c.toolFailed = r.IsError
-	case mcp.CallToolResult:
-		c.toolFailed = r.IsError
+	tool, ok := resp.Result.(*mcp.CallToolResult)
+	if ok {
+		c.toolFailed = tool.IsError
+	}
+	if ok && !tool.NeedsInput() {
+		reply, err := appendToolResult(openEnvelope(c.msg.id, "result"), tool, c.srv.direct.encodedMeta(tool))
+		if err != nil {
+			return c.failReply(err)
+		}
+		return append(reply, '}')
 	}
 	result, err := encode(resp.Result)
 	if err == nil && c.peer.modern {

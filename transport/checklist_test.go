@@ -94,7 +94,7 @@ func checklist() []line {
 		{rule: "everything on the one stream"},
 		{rule: "beside Streamable HTTP"},
 		// What clients need beyond the text.
-		{rule: "sessions outlive the process", elsewhere: "not yet: with the durable store"},
+		{rule: "sessions outlive the process", inGo: testOutlive},
 		{rule: "draining: 503, never 404", inGo: testDrain},
 		{rule: "a second GET replaces the first", inGo: testManyGets},
 		{rule: "comments on every stream", inGo: testHeartbeats},
@@ -135,7 +135,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// TestTranscriptsHTTP2: nothing depends on HTTP/1.1.
+// TestTranscriptsHTTP2: nothing depends on HTTP/1.1, nor on direct tools.
 func TestTranscriptsHTTP2(t *testing.T) {
 	t.Parallel()
 	http2 := new(http.Protocols)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,14 +22,15 @@ const (
 // fault is a refusal by the transport: an HTTP status with a JSON-RPC error as
 // its body. Handlers return it, [Server.answerError] writes it.
 type fault struct {
-	status int
-	code   int
-	id     json.RawMessage // of the request it answers; nil is written as null
-	msg    string
-	data   any
-	allow  string        // for 405
-	retry  time.Duration // Retry-After, for 429 and 503
-	reason string        // one of the Refused…; "" when it is the request that is wrong
+	status    int
+	code      int
+	id        json.RawMessage // of the request it answers; nil is written as null
+	msg       string
+	data      any
+	allow     string        // for 405
+	retry     time.Duration // Retry-After, for 429 and 503
+	challenge string        // WWW-Authenticate, for 403
+	reason    string        // one of the Refused…; "" when it is the request that is wrong
 }
 
 func (f *fault) Error() string { return f.msg }
@@ -125,6 +127,9 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	if f.allow != "" {
 		h.Set("Allow", f.allow)
 	}
+	if f.challenge != "" {
+		h.Set("WWW-Authenticate", f.challenge)
+	}
 	if f.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(f.retry.Seconds())))
 	}
@@ -134,10 +139,15 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 // envelope is a JSON-RPC response: the ID exactly as it was sent, and a result
 // or an error.
 func envelope(id json.RawMessage, key string, value []byte) []byte {
-	body := make([]byte, 0, len(id)+len(value)+48)
+	body := openEnvelope(id, key)
+	return append(append(slices.Grow(body, len(value)+1), value...), '}')
+}
+
+// openEnvelope is an envelope up to the value.
+func openEnvelope(id json.RawMessage, key string) []byte {
+	body := make([]byte, 0, len(id)+256)
 	body = append(append(body, `{"jsonrpc":"2.0","id":`...), id...)
-	body = append(append(append(body, `,"`...), key...), `":`...)
-	return append(append(body, value...), '}')
+	return append(append(append(body, `,"`...), key...), `":`...)
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, body []byte) {

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"context"
+	"encoding/json"
+	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +51,8 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	if !parseAccept(r).sse {
 		return notAcceptable("Accept must allow text/event-stream")
 	}
-	st, after, resumes, err := sess.wanted(r.Header.Get(mcp.HeaderLastEventID))
+	res, err := s.wanted(r.Context(), sess, r.Header.Get(mcp.HeaderLastEventID))
+	st := res.stream
 	switch {
 	case err != nil:
 		return err
@@ -69,14 +72,12 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if st == sess.out {
+		sess.catchUp()
+	}
 	switch {
-	case resumes:
-		items, complete, _ := st.replay(after)
-		s.observer.Replayed(len(items))
-		if !complete && mcp.LoggingLevelWarning.ShouldSendTo(sess.GetLogLevel()) {
-			out.event(sse.Event{Name: "message", Data: missedNotice()})
-		}
-		out.items(st, items)
+	case res.from != nil:
+		s.replay(out, sess, res)
 	case sess.primes():
 		out.prime(st)
 	}
@@ -93,26 +94,112 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// wanted is the stream a GET asks for, and after which of its events.
-func (sess *session) wanted(lastEventID string) (st *stream, after uint64, resumes bool, err error) {
+// resumption is what a GET asks for.
+type resumption struct {
+	stream *stream // to be served
+	from   *stream // whose events are to be replayed; nil: none
+	after  uint64  // of them
+}
+
+// wanted is what a GET of the session asks for. A stream that this process does
+// not have may be one of a process that has ended; then what it still owed is
+// answered with an error.
+func (s *Server) wanted(ctx context.Context, sess *session, lastEventID string) (resumption, error) {
 	if lastEventID == "" {
-		return sess.out, 0, false, nil
+		return resumption{stream: sess.out}, nil
 	}
-	id, num, ok := strings.Cut(lastEventID, "-")
-	after, parseErr := strconv.ParseUint(num, 10, 64)
-	if !ok || parseErr != nil {
-		return nil, 0, false, errNotGiven
+	id, after, ok := parseEventID(lastEventID)
+	if !ok {
+		return resumption{}, errNotGiven
 	}
-	if st = sess.findStream(id); st == nil {
-		return nil, 0, false, errStreamGone
+	st := sess.findStream(id)
+	if st == nil {
+		past, err := s.recorder.past(ctx, sess.id, id)
+		switch own := strings.HasPrefix(id, ownStreamMark); {
+		case err != nil:
+			s.log.LogAttrs(ctx, slog.LevelError, "a kept stream cannot be read", slog.Any("error", err))
+			return resumption{}, busy(RefusedStreams, "the stream could not be read")
+		case own && sess.restored:
+			if past == nil { // nothing was on it, or it is no longer known
+				past = lostStream(id, after)
+			}
+			return resumption{stream: sess.out, from: past, after: after}, nil
+		case past == nil && sess.restored:
+			if past = lostStream(id, after); len(past.requests) == 0 {
+				return resumption{}, errStreamGone
+			}
+			past.answerOwed()
+			return resumption{stream: past, from: past, after: after}, nil
+		case past == nil:
+			return resumption{}, errStreamGone
+		}
+		past.answerOwed()
+		st = sess.adopt(past)
 	}
 	if !st.gave(after) {
-		return nil, 0, false, errNotGiven
+		return resumption{}, errNotGiven
 	}
 	if _, _, over := st.replay(after); over {
-		return nil, 0, false, errStreamGone
+		return resumption{}, errStreamGone
 	}
-	return st, after, true, nil
+	return resumption{stream: st, from: st, after: after}, nil
+}
+
+// replay adds what the client has missed.
+func (s *Server) replay(out *writer, sess *session, res resumption) {
+	items, complete, _ := res.from.replay(res.after)
+	s.observer.Replayed(len(items))
+	if !complete && mcp.LoggingLevelWarning.ShouldSendTo(sess.GetLogLevel()) {
+		out.event(sse.Event{Name: "message", Data: missedNotice()})
+	}
+	out.items(res.from, items)
+}
+
+// lostStream is a stream of which nothing is held but that it gave an event.
+func lostStream(id string, seq uint64) *stream {
+	st := newStream(0, true)
+	st.id, st.seq, st.taken = id, seq, seq
+	st.history.evicted = seq + 1
+	if seq == 0 {
+		st.history.evicted = 0
+	}
+	if owed := namedRequest(id); owed != nil {
+		st.requests = []json.RawMessage{owed}
+	}
+	return st
+}
+
+// answerOwed answers the requests that the process which ran them cannot answer
+// any more.
+func (st *stream) answerOwed() {
+	owed := st.requests
+	st.expect, st.ended = len(owed), len(owed) == 0
+	for _, id := range owed {
+		st.appendResponse(id, errRestarted.withID(id).rpcError())
+	}
+}
+
+var errRestarted = &fault{
+	code: codeRefused,
+	msg:  "the server was restarted and does not have the answer of this request, which may have been carried out; send it again, with the same idempotency_key if it had one",
+}
+
+// catchUp tells a client whose session began in another process what may have
+// changed unheard: everything it follows.
+func (sess *session) catchUp() {
+	sess.mu.Lock()
+	behind := sess.restored && !sess.caughtUp
+	sess.caughtUp = true
+	sess.mu.Unlock()
+	if !behind {
+		return
+	}
+	for _, uri := range sess.srv.subs.of(sess) {
+		n := newNotification(mcp.MethodNotificationResourceUpdated, map[string]any{"uri": uri})
+		sess.tell(n.Method+" "+uri, n)
+	}
+	const list = mcp.MethodNotificationResourcesListChanged
+	sess.tell(list, newNotification(list, nil))
 }
 
 var (

@@ -15,18 +15,8 @@ const (
 	streamOverhead   = 2 << 10         // what a stream counts beside its messages
 )
 
-// history is what a stream remembers of what it has written. The ring in
-// memory is the only kind yet; a record that outlives the process needs no more
-// than this.
-type history interface {
-	add(items []item)
-	// after returns the items with a higher sequence, and whether those are
-	// all there were.
-	after(seq uint64) (items []item, complete bool)
-	size() int
-}
-
-// ring is a history in memory. When it is full the oldest items give way.
+// ring is what a stream remembers of what it has written. When it is full the
+// oldest items give way.
 type ring struct {
 	items   []item // ascending
 	bytes   int
@@ -47,6 +37,8 @@ func (r *ring) add(items []item) {
 	r.items = r.items[n:]
 }
 
+// after returns the items with a higher sequence, and whether those are all
+// there were.
 func (r *ring) after(seq uint64) ([]item, bool) {
 	i := len(r.items)
 	for i > 0 && r.items[i-1].seq > seq {

@@ -39,7 +39,7 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 	defer release()
 	sess := newSession(s, newSessionID(), owner, true)
 	defer sess.connect()()
-	if err := s.sessions.add(sess); err != nil {
+	if err := s.sessions.add(r.Context(), sess); err != nil {
 		return err
 	}
 	defer s.sessions.remove(sess)
@@ -117,6 +117,9 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 	case m.method == string(mcp.MethodSubscriptionsListen):
 		return &fault{status: http.StatusBadRequest, code: mcp.METHOD_NOT_FOUND, id: m.id, msg: "subscriptions/listen is of 2026-07-28, on /mcp"}
 	default:
+		if err := s.permitted(r.Context(), m); err != nil {
+			return err
+		}
 		c, err := s.newCall(r.Context(), m, sess, sess.peer, sess.out)
 		switch f, ok := errors.AsType[*fault](err); {
 		case err == nil:
@@ -142,7 +145,7 @@ func (s *Server) refuseOnStream(w http.ResponseWriter, r *http.Request, sess *se
 	if sess.out.awaitRoom(ctx, len(reply)) != nil {
 		return f // a client that does not read
 	}
-	sess.out.appendResponse(reply)
+	sess.out.appendResponse(f.id, reply)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // maxInitialize bounds what a session remembers of its client, in bytes.
-const maxInitialize = 64 << 10
+const maxInitialize = 16 << 10
 
 // initialize begins a session (2025-11-25, lifecycle). It is answered at once,
 // before there could be anything to cancel, so it runs on the serving goroutine.
@@ -18,6 +18,9 @@ func (p *post) initialize() error {
 	msg := p.msgs[0]
 	if !p.accepts.json && !p.accepts.sse {
 		return withID(notAcceptable("Accept must allow application/json or text/event-stream"), msg.id)
+	}
+	if err := p.srv.permitted(p.r.Context(), msg); err != nil {
+		return err
 	}
 	if p.srv.isDraining() {
 		return draining().withID(msg.id)
@@ -28,7 +31,7 @@ func (p *post) initialize() error {
 	sess := newSession(p.srv, newSessionID(), p.owner, false)
 	reply, ok := p.srv.handleInitialize(p.r.Context(), sess, msg)
 	if ok {
-		if err := p.srv.sessions.add(sess); err != nil {
+		if err := p.srv.sessions.add(p.r.Context(), sess); err != nil {
 			return withID(err, msg.id)
 		}
 		if p.srv.revoked(p.r.Context()) {
@@ -42,7 +45,8 @@ func (p *post) initialize() error {
 		return nil
 	}
 	p.sess, p.peer, p.stream = sess, sess.peer, newStream(1, ok)
-	p.stream.appendResponse(reply)
+	p.stream.answersTo([]json.RawMessage{msg.id})
+	p.stream.appendResponse(msg.id, reply)
 	conn := p.stream.attach()
 	defer p.stream.detach(conn)
 	return p.answerSSE(conn)

@@ -35,18 +35,37 @@ type lab struct {
 	down    chan struct{} // closed when Shutdown has returned; nil: it was not called
 }
 
-// newLab serves HTTP/1.1 on a port of 127.0.0.1.
+// newLab serves HTTP/1.1 on a port of 127.0.0.1, with direct tools as wigwag
+// does.
 func newLab(t testing.TB, opts transport.Options) *lab {
 	t.Helper()
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
+	opts.DirectTools = true
 	return newLabOver(t, http1, opts)
 }
 
-// newLabOver is newLab with other protocols than HTTP/1.1.
+// newLabOver is newLab with other protocols than HTTP/1.1, and exactly these
+// options.
 func newLabOver(t testing.TB, protocols *http.Protocols, opts transport.Options) *lab {
 	t.Helper()
 	l := newTransport(t, opts)
+	l.serve(protocols)
+	return l
+}
+
+// newLabOf is a lab of another server than that of tools_test.go.
+func newLabOf(t testing.TB, m *server.MCPServer, opts transport.Options) *lab {
+	t.Helper()
+	l := &lab{t: t, mcp: m, srv: transport.New(m, opts)}
+	http1 := new(http.Protocols)
+	http1.SetHTTP1(true)
+	l.serve(http1)
+	return l
+}
+
+// serve serves on a port of 127.0.0.1 until the test ends.
+func (l *lab) serve(protocols *http.Protocols) {
 	web := httptest.NewUnstartedServer(l.routes())
 	web.Config.Protocols = protocols
 	web.Start()
@@ -54,19 +73,19 @@ func newLabOver(t testing.TB, protocols *http.Protocols, opts transport.Options)
 	l.web = &http.Client{Transport: &http.Transport{DisableCompression: true, Protocols: protocols}}
 	var cancel context.CancelFunc
 	l.ctx, cancel = context.WithTimeout(context.Background(), patience)
-	t.Cleanup(func() {
+	l.t.Cleanup(func() {
 		l.cutOff()
 		cancel()
 		l.web.CloseIdleConnections()
 		web.Close()
 	})
-	return l
 }
 
 // newBubble serves on pipes, so that a synctest bubble can hold both ends. Its
 // clock is the bubble's.
 func newBubble(t testing.TB, opts transport.Options) *lab {
 	t.Helper()
+	opts.DirectTools = true
 	l := newTransport(t, opts)
 	pipes := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	web := &http.Server{Handler: l.routes()} //nolint:gosec // its clients are the tests

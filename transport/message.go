@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -27,8 +28,16 @@ type message struct {
 	params json.RawMessage
 	meta   meta            // params._meta
 	state  json.RawMessage // params.requestState (2026-07-28); nil: none
+	tool   toolCall        // of a tools/call with nothing unusual
 	result json.RawMessage // of a response
 	fault  json.RawMessage // the error of a response
+}
+
+// toolCall is what a tools/call asks for that has a name, arguments and _meta
+// and no more.
+type toolCall struct {
+	name      string          // "": it is not of that kind
+	arguments json.RawMessage // nil: none
 }
 
 const (
@@ -62,24 +71,68 @@ func parseBody(body []byte) (msgs []message, batch bool, err error) {
 	return msgs, true, nil
 }
 
-func parseMessage(raw json.RawMessage) (message, error) {
-	var env struct {
-		JSONRPC string          `json:"jsonrpc"`
-		ID      json.RawMessage `json:"id"`
-		Method  *string         `json:"method"`
-		Params  json.RawMessage `json:"params"`
-		Result  json.RawMessage `json:"result"`
-		Error   json.RawMessage `json:"error"`
+// wireMessage is a message as it is written down.
+type wireMessage struct {
+	JSONRPC string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Method  *string         `json:"method"`
+	Params  json.RawMessage `json:"params"`
+	Result  json.RawMessage `json:"result"`
+	Error   json.RawMessage `json:"error"`
+}
+
+// scanWire reads a message whose keys are all known and there once.
+func scanWire(raw []byte) (env wireMessage, ok bool) {
+	o := newScanObject(raw)
+	for o.next() {
+		var field *json.RawMessage
+		switch string(o.key) {
+		case "jsonrpc":
+			if env.JSONRPC != "" {
+				return env, false
+			}
+			if env.JSONRPC, ok = textOf(o.value); !ok {
+				return env, false
+			}
+			continue
+		case "method":
+			method, ok := textOf(o.value)
+			if !ok || env.Method != nil {
+				return env, false
+			}
+			env.Method = &method
+			continue
+		case "id":
+			field = &env.ID
+		case "params":
+			field = &env.Params
+		case "result":
+			field = &env.Result
+		case "error":
+			field = &env.Error
+		}
+		if field == nil || *field != nil {
+			return env, false
+		}
+		*field = o.value
 	}
-	if err := json.Unmarshal(raw, &env); err != nil {
-		wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
-		switch {
-		case !ok:
-			return message{}, notJSON(err)
-		case wrong.Field == "":
-			return message{}, invalid(nil, "a JSON-RPC message is an object, not a "+wrong.Value)
-		default:
-			return message{}, invalid(nil, fmt.Sprintf("%q must be a string, not a %s", wrong.Field, wrong.Value))
+	return env, o.done
+}
+
+func parseMessage(raw json.RawMessage) (message, error) {
+	env, ok := scanWire(raw)
+	if !ok {
+		env = wireMessage{}
+		if err := json.Unmarshal(raw, &env); err != nil {
+			wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+			switch {
+			case !ok:
+				return message{}, notJSON(err)
+			case wrong.Field == "":
+				return message{}, invalid(nil, "a JSON-RPC message is an object, not a "+wrong.Value)
+			default:
+				return message{}, invalid(nil, fmt.Sprintf("%q must be a string, not a %s", wrong.Field, wrong.Value))
+			}
 		}
 	}
 	m := message{id: env.ID, params: env.Params, result: env.Result, fault: env.Error}
@@ -120,13 +173,60 @@ func isID(raw json.RawMessage) bool {
 // that does not fit reads as absent: what is wrong with it is then said by
 // whoever requires it.
 func (m *message) readParams() {
+	if m.kind != response && !m.scanParams() {
+		m.decodeParams()
+	}
+}
+
+func (m *message) decodeParams() {
 	var p struct {
 		Meta  meta            `json:"_meta"`
 		State json.RawMessage `json:"requestState"`
 	}
-	if m.kind != response && json.Unmarshal(m.params, &p) == nil {
+	m.meta, m.state = nil, nil
+	if json.Unmarshal(m.params, &p) == nil {
 		m.meta, m.state = p.Meta, p.State
 	}
+}
+
+// scanParams is readParams for all but the unusual: a key that is there twice,
+// or that encoding/json would take for one that is read here.
+func (m *message) scanParams() bool {
+	var tool toolCall
+	plain := m.method == string(mcp.MethodToolsCall)
+	o := newScanObject(m.params)
+	for o.next() {
+		switch key := string(o.key); key {
+		case "_meta":
+			ok := m.meta == nil
+			if ok && string(o.value) != "null" {
+				m.meta, ok = scanMeta(o.value)
+			}
+			if !ok {
+				return false
+			}
+		case "requestState":
+			if m.state != nil {
+				return false
+			}
+			m.state, plain = o.value, false
+		case "name":
+			plain = plain && tool.name == ""
+			tool.name, _ = textOf(o.value)
+		case "arguments":
+			plain = plain && tool.arguments == nil
+			tool.arguments = o.value
+		default:
+			if strings.EqualFold(key, "_meta") || strings.EqualFold(key, "requestState") {
+				return false
+			}
+			plain = false
+		}
+	}
+	if o.done && plain {
+		m.tool = tool
+	}
+	return o.done
 }
 
 // checkID allows strings and numbers, as MCP does; null, which JSON-RPC would
@@ -176,28 +276,24 @@ func (m *meta) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// text returns a string value; ok is false when there is none.
-func (m meta) text(key string) (s string, ok bool) {
-	raw := m[key]
-	return s, len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
+// scanMeta is json.Unmarshal into a meta, of an object without escapes in its
+// keys.
+func scanMeta(raw []byte) (meta, bool) {
+	m := meta{}
+	o := newScanObject(raw)
+	for o.next() {
+		m[string(o.key)] = o.value
+	}
+	return m, o.done
 }
+
+// text returns a string value; ok is false when there is none.
+func (m meta) text(key string) (s string, ok bool) { return textOf(m[key]) }
 
 // progressToken is a string or a number, exactly as sent; nil is none.
 func (m meta) progressToken() json.RawMessage {
-	if raw := m["progressToken"]; len(raw) > 0 && isID(raw) {
+	if raw := m[progressToken]; len(raw) > 0 && isID(raw) {
 		return raw
 	}
 	return nil
-}
-
-// encode is json.Marshal without the escaping of <, > and &, as far as mcp-go's
-// own types leave it to the encoder.
-func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

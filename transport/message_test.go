@@ -101,7 +101,8 @@ func FuzzParseBody(f *testing.F) {
 // FuzzLastEventID: whatever a client sends, it finds only its own session's
 // streams.
 func FuzzLastEventID(f *testing.F) {
-	sess := newSession(&Server{}, "s", Owner{}, false)
+	srv := &Server{}
+	sess := newSession(srv, "s", Owner{}, false)
 	st := newStream(1, true)
 	sess.streams[st.id] = &resumable{stream: st}
 	st.prime()
@@ -111,7 +112,8 @@ func FuzzLastEventID(f *testing.F) {
 	f.Add(st.id + "--1")
 	f.Add(st.id + "-18446744073709551616")
 	f.Fuzz(func(t *testing.T, id string) {
-		got, after, resumes, err := sess.wanted(id)
+		res, err := srv.wanted(t.Context(), sess, id)
+		got, after, resumes := res.stream, res.after, res.from != nil
 		switch {
 		case err != nil && got != nil, err == nil && got != st && got != sess.out:
 			t.Fatalf("wanted(%q) = %v, %v", id, got, err)

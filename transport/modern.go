@@ -61,7 +61,8 @@ func (p *post) checkMeta(msg message) error {
 		return badHeader(msg.id, fmt.Sprintf("the header MCP-Protocol-Version is %q and %s is %q; they must be equal", p.version, mcp.MetaKeyProtocolVersion, version))
 	}
 	var caps *mcp.ClientCapabilities
-	if json.Unmarshal(msg.meta[mcp.MetaKeyClientCapabilities], &caps) != nil || caps == nil {
+	raw := msg.meta[mcp.MetaKeyClientCapabilities]
+	if string(raw) != "{}" && (json.Unmarshal(raw, &caps) != nil || caps == nil) {
 		return badParams(msg.id, "params._meta must hold "+mcp.MetaKeyClientCapabilities+", an object that may be empty")
 	}
 	return nil
@@ -76,16 +77,10 @@ func badParams(id json.RawMessage, text string) *fault {
 func (p *post) checkHeaders(msg message) error {
 	h := p.r.Header
 	names := []string{mcp.HeaderProtocolVersion, mcp.HeaderMethod, mcp.HeaderName}
-	var tool *server.ServerTool
-	if msg.method == string(mcp.MethodToolsCall) {
-		var call struct {
-			Name string `json:"name"`
-		}
-		_ = json.Unmarshal(msg.params, &call) // mcp-go answers what does not fit
-		if tool = p.srv.mcp.GetTool(call.Name); tool != nil {
-			for _, b := range mcp.ExtractParamHeaderBindings(&tool.Tool) {
-				names = append(names, b.HeaderName())
-			}
+	tool := p.mirroring(&msg)
+	if tool != nil {
+		for _, b := range mcp.ExtractParamHeaderBindings(&tool.Tool) {
+			names = append(names, b.HeaderName())
 		}
 	}
 	for _, name := range names {
@@ -93,7 +88,10 @@ func (p *post) checkHeaders(msg message) error {
 			return err.withID(msg.id)
 		}
 	}
-	err := mcp.ValidateStandardHeaders(h.Get, mcp.ProtocolVersion20260728, mcp.MCPMethod(msg.method), msg.params)
+	var err error
+	if !p.namesTool(&msg) {
+		err = mcp.ValidateStandardHeaders(h.Get, mcp.ProtocolVersion20260728, mcp.MCPMethod(msg.method), msg.params)
+	}
 	if err == nil && tool != nil {
 		err = mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
 			return h.Get(name), len(h.Values(name)) > 0
@@ -106,6 +104,32 @@ func (p *post) checkHeaders(msg message) error {
 		return badHeader(msg.id, mismatch.Error())
 	}
 	return badParams(msg.id, err.Error())
+}
+
+// mirroring returns the tool that the message calls, nil for one that is known
+// to have no parameters that travel in headers, too.
+func (p *post) mirroring(msg *message) *server.ServerTool {
+	if tool := p.srv.direct.tool(msg); tool != nil && !tool.mirrored || msg.method != string(mcp.MethodToolsCall) {
+		return nil
+	}
+	name := msg.tool.name
+	if name == "" {
+		var call struct {
+			Name string `json:"name"`
+		}
+		_ = json.Unmarshal(msg.params, &call) // mcp-go answers what does not fit
+		name = call.Name
+	}
+	return p.srv.mcp.GetTool(name)
+}
+
+// namesTool reports whether the headers say without any encoding which tool the
+// message calls: all that ValidateStandardHeaders wants, which reads the
+// parameters from their text.
+func (p *post) namesTool(msg *message) bool {
+	name := p.r.Header.Get(mcp.HeaderName)
+	return msg.tool.name != "" && name == msg.tool.name && !strings.HasPrefix(name, "=?") &&
+		p.r.Header.Get(mcp.HeaderMethod) == msg.method
 }
 
 // checkHeader wants a header once at most, in visible ASCII, space and tab.
@@ -138,6 +162,9 @@ func modernStatus(code int) int {
 func (p *post) serveListen(msg message) error {
 	if !p.accepts.sse {
 		return withID(notAcceptable("subscriptions/listen is answered with text/event-stream: Accept must allow it"), msg.id)
+	}
+	if err := p.srv.permitted(p.r.Context(), msg); err != nil {
+		return err
 	}
 	release, err := p.srv.quota.stream(p.owner.User)
 	if err != nil {

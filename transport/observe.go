@@ -39,6 +39,7 @@ const (
 	RefusedMemory   = "memory"   // the server is short of it
 	RefusedDraining = "draining"
 	RefusedRevoked  = "revoked"
+	RefusedScope    = "scope" // the token's do not allow it
 )
 
 // Stats is what there is at one moment.

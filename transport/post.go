@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -80,21 +81,59 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // unsupported only by test recorders
-	var buf bytes.Buffer
-	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
-	}
-	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	body, err := s.readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
 		return nil, tooLarge
-	case err != nil && !errors.Is(err, io.EOF):
+	case errors.Is(err, errOverloaded):
+		closeAfterwards(w, r)
+		return nil, overloaded()
+	case err != nil:
 		closeAfterwards(w, r)
 		return nil, &fault{status: http.StatusBadRequest, code: mcp.PARSE_ERROR, msg: "the body did not arrive whole"}
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // only now: the rest of another body would be waited for without end
-	return buf.Bytes(), nil
+	return body, nil
+}
+
+const (
+	// smallBody is how much of a body is read also while memory is short: answers
+	// to what running calls have asked, cancellations. The rest of a larger one is
+	// not waited for then, or the bodies of many would fill the memory before any
+	// of them is a call that can be refused.
+	smallBody = 16 << 10
+	bodyPiece = 64 << 10
+)
+
+var errOverloaded = errors.New("memory is short")
+
+// readAll reads to the end, or fails with errOverloaded. It takes memory for
+// what has come, in pieces, and not for what is said to come.
+func (s *Server) readAll(r io.Reader, said int64) ([]byte, error) {
+	if said < 0 || said > smallBody {
+		said = smallBody
+	}
+	piece := make([]byte, 0, said+1) // one more, to see the end
+	var pieces [][]byte
+	for {
+		if len(piece) == cap(piece) {
+			pieces = append(pieces, piece)
+			piece = make([]byte, 0, bodyPiece)
+		}
+		if len(pieces) > 0 && s.quota.overloaded() {
+			return nil, errOverloaded
+		}
+		n, err := r.Read(piece[len(piece):cap(piece)])
+		switch piece = piece[:len(piece)+n]; {
+		case errors.Is(err, io.EOF) && pieces == nil:
+			return piece, nil
+		case errors.Is(err, io.EOF):
+			return bytes.Join(append(pieces, piece), nil), nil
+		case err != nil:
+			return nil, err
+		}
+	}
 }
 
 // closeAfterwards ends the connection with the answer, or net/http would read
@@ -195,8 +234,14 @@ func (p *post) answerCalls(requests []message) error {
 	if limit := p.srv.limits.MaxCallsPerUser; limit >= 0 && len(requests) > limit {
 		return invalid(nil, fmt.Sprintf("a batch may hold %d requests here, this one has %d", limit, len(requests)))
 	}
+	if err := p.srv.permitted(p.r.Context(), requests...); err != nil {
+		return err
+	}
 	p.stream = newStream(len(requests), p.sess != nil)
 	p.stream.jsonOnly = !p.accepts.sse
+	if p.sess != nil {
+		p.stream.answersTo(idsOf(requests))
+	}
 	for _, m := range requests {
 		c, err := p.srv.newCall(p.r.Context(), m, p.sess, p.peer, p.stream)
 		if err != nil {
@@ -218,6 +263,14 @@ func (p *post) answerCalls(requests []message) error {
 		p.srv.start(c)
 	}
 	return p.answer(conn)
+}
+
+func idsOf(requests []message) []json.RawMessage {
+	ids := make([]json.RawMessage, len(requests))
+	for i, m := range requests {
+		ids[i] = m.id
+	}
+	return ids
 }
 
 // answer serves the stream of the calls: as plain JSON when the responses are
@@ -290,6 +343,7 @@ func (p *post) answerSSE(conn chan struct{}) error {
 	}
 	if p.stream.id != "" {
 		p.sess.addStream(p.stream)
+		p.srv.recorder.keep(p.sess.id, p.stream)
 		if p.peer.primes() {
 			out.prime(p.stream)
 			if err := out.flush(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"wigwag/transport/sse"
@@ -76,7 +75,7 @@ func (o *writer) items(st *stream, items []item) {
 	for _, it := range items {
 		ev := sse.Event{Name: "message", Data: it.data}
 		if st.id != "" {
-			ev.ID = eventID(st, it.seq)
+			ev.ID = st.eventID(it)
 		}
 		o.event(ev)
 	}
@@ -85,10 +84,8 @@ func (o *writer) items(st *stream, items []item) {
 // prime adds an event that has an ID and no message, from which a client can
 // resume before it has got anything (2025-11-25).
 func (o *writer) prime(st *stream) {
-	o.event(sse.Event{ID: eventID(st, st.prime()), Data: []byte{}})
+	o.event(sse.Event{ID: st.prime(), Data: []byte{}})
 }
-
-func eventID(st *stream, seq uint64) string { return st.id + "-" + strconv.FormatUint(seq, 10) }
 
 // ending says why a connection stopped serving its stream.
 type ending int

@@ -19,16 +19,20 @@ type session struct {
 	// carries everything.
 	out *stream
 	sse bool // HTTP+SSE
+	// restored tells that another process began it.
+	restored bool
+	kept     keeping
 
-	mu      sync.Mutex
-	ended   bool
-	used    time.Time // when last a request came or a connection ended
-	conns   int       // listening connections
-	calls   map[string]*call
-	streams map[string]*resumable // of calls whose events have IDs
-	waiting map[string]chan<- message
-	asked   uint64 // numbers the server's own requests
-	subs    map[string]struct{}
+	mu       sync.Mutex
+	ended    bool
+	caughtUp bool      // a restored session's client has been told that it may have missed something
+	used     time.Time // when last a request came or a connection ended
+	conns    int       // listening connections
+	calls    map[string]*call
+	streams  map[string]*resumable // of calls whose events have IDs
+	waiting  map[string]chan<- message
+	asked    uint64 // numbers the server's own requests
+	subs     map[string]struct{}
 }
 
 // resumable is a stream a client may come back for.
@@ -50,6 +54,9 @@ func newSession(s *Server, id string, owner Owner, sse bool) *session {
 		subs:    make(map[string]struct{}),
 	}
 	sess.out.shared = true
+	if sess.out.id != "" {
+		sess.out.id = ownStreamMark + sess.out.id[1:]
+	}
 	return sess
 }
 
@@ -87,6 +94,14 @@ func (sess *session) unusedSince() (t time.Time, busy bool) {
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
 	return sess.used, sess.conns > 0 || len(sess.calls) > 0
+}
+
+// lastUsed is when it was in use last, to be kept.
+func (sess *session) lastUsed() time.Time {
+	if used, busy := sess.unusedSince(); !busy {
+		return used
+	}
+	return time.Now()
 }
 
 // addCall enters a running call; an ID that is still in use is refused.
@@ -157,6 +172,19 @@ func (sess *session) addStream(st *stream) {
 	if over {
 		sess.srv.shelf.put(sess, st)
 	}
+}
+
+// adopt makes a stream of an earlier process one of the session's; if another
+// request was first, it returns that one's.
+func (sess *session) adopt(past *stream) *stream {
+	sess.mu.Lock()
+	if r := sess.streams[past.id]; r != nil {
+		sess.mu.Unlock()
+		return r.stream
+	}
+	sess.mu.Unlock()
+	sess.addStream(past)
+	return past
 }
 
 func (sess *session) findStream(id string) *stream {

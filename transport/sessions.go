@@ -10,18 +10,21 @@ import (
 	"time"
 )
 
-// sessions is the table of legacy sessions. It keeps mcp-go's own table equal
-// to itself.
+// sessions is the table of legacy sessions: those of this process, and all that
+// the store has. It keeps mcp-go's own table equal to itself.
 type sessions struct {
-	srv *Server
+	srv   *Server
+	store SessionStore // nil: sessions end with the process
+	node  string       // this process, among those that write to the store
+	stop  func()       // the watching of the store
 
 	mu     sync.Mutex
 	byID   map[string]*session
 	byUser map[string]map[string]*session
 }
 
-func (t *sessions) init(s *Server) {
-	t.srv = s
+func (t *sessions) init(s *Server, store SessionStore) {
+	t.srv, t.store, t.node, t.stop = s, store, rand.Text(), func() {}
 	t.byID = make(map[string]*session)
 	t.byUser = make(map[string]map[string]*session)
 }
@@ -29,9 +32,16 @@ func (t *sessions) init(s *Server) {
 // newSessionID is visible ASCII and not to be guessed (130 bits).
 func newSessionID() string { return rand.Text() }
 
+// watch takes over the sessions of the store.
+func (t *sessions) watch() {
+	if t.store != nil {
+		t.stop = t.store.Watch(t.apply)
+	}
+}
+
 // add enters a session. A user at the limit loses the session that has been
 // idle longest; when all are in use, the new one is refused.
-func (t *sessions) add(sess *session) error {
+func (t *sessions) add(ctx context.Context, sess *session) error {
 	user := sess.owner.User
 	t.mu.Lock()
 	var evicted *session
@@ -49,17 +59,31 @@ func (t *sessions) add(sess *session) error {
 	if evicted != nil {
 		t.removeLocked(evicted)
 	}
+	t.enterLocked(sess)
+	t.mu.Unlock()
+
+	if evicted != nil {
+		t.finish(evicted)
+		t.forget(evicted)
+	}
+	if err := t.srv.mcp.RegisterSession(ctx, sess); err != nil {
+		t.drop(sess)
+		return err
+	}
+	if err := t.begun(ctx, sess); err != nil {
+		t.remove(sess) // an answer of the store may have been lost
+		return err
+	}
+	return nil
+}
+
+func (t *sessions) enterLocked(sess *session) {
+	user := sess.owner.User
 	t.byID[sess.id] = sess
 	if t.byUser[user] == nil {
 		t.byUser[user] = make(map[string]*session)
 	}
 	t.byUser[user][sess.id] = sess
-	t.mu.Unlock()
-
-	if evicted != nil {
-		t.finish(evicted)
-	}
-	return t.srv.mcp.RegisterSession(context.Background(), sess)
 }
 
 func idlest(m map[string]*session) *session {
@@ -93,8 +117,15 @@ func (t *sessions) find(id string, owner Owner, sse bool) (*session, error) {
 	}
 }
 
-// remove ends a session; one that has ended already is left alone.
+// remove ends a session for good; one that has ended already is left alone.
 func (t *sessions) remove(sess *session) {
+	if t.drop(sess) {
+		t.forget(sess)
+	}
+}
+
+// drop ends a session in this process and tells whether it was there.
+func (t *sessions) drop(sess *session) bool {
 	t.mu.Lock()
 	known := t.byID[sess.id] == sess
 	if known {
@@ -104,6 +135,7 @@ func (t *sessions) remove(sess *session) {
 	if known {
 		t.finish(sess)
 	}
+	return known
 }
 
 func (t *sessions) removeLocked(sess *session) {
@@ -134,8 +166,11 @@ func (t *sessions) endIdle(before time.Time) {
 	}
 }
 
-func (t *sessions) endAll() {
+// close ends all sessions in this process. Those that are kept go on in the
+// next.
+func (t *sessions) close() {
+	t.stop()
 	for _, sess := range t.all() {
-		t.remove(sess)
+		t.drop(sess)
 	}
 }

@@ -28,12 +28,14 @@ var errState = &fault{
 // newSeal makes the cipher of request states. A state travels through the
 // client (2026-07-28, multi round-trip requests), to whom it is opaque: it is
 // encrypted, and bound to the owner, the method, the parameters and the time.
-func newSeal() cipher.AEAD {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
+func newSeal(key []byte) cipher.AEAD {
+	if key == nil {
+		key = make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		panic(err) // the key has a valid length
+		panic(err) // a secret of another length
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {

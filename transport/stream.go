@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -21,10 +22,11 @@ var errStreamEnded = errors.New("the stream has ended")
 
 // item is one message on its way to the client.
 type item struct {
-	seq      uint64 // given when it is taken to be written
+	seq      uint64 // rises by one from message to message
 	data     []byte
-	response bool   // answers a request: never dropped
-	key      string // of a notification that may be coalesced; else ""
+	response bool            // answers a request: never dropped
+	answers  json.RawMessage // of a response: the ID of that request
+	key      string          // of a notification that may be coalesced; else ""
 }
 
 // stream is one logical SSE stream: of a POST, of a session's GET, or of an
@@ -42,25 +44,30 @@ type stream struct {
 	// the client shall come back after this long.
 	hangUp chan time.Duration
 
-	mu      sync.Mutex
-	history history // nil when the stream cannot be resumed
-	pending []item
-	bytes   int           // of pending
-	seq     uint64        // the last sequence given out
-	lost    uint64        // a client that has seen less than this sequence missed something that gave way
-	expect  int           // responses still to come; with the last one a stream that is not shared ends
-	ended   bool          // nothing is appended any more
-	dead    bool          // no connection will ever come: everything is dropped
-	room    chan struct{} // closed when pending shrinks; nil when nobody waits
-	conn    chan struct{} // closed when another connection takes over; nil: there is no connection
-	gone    time.Time     // since when there is none
+	mu       sync.Mutex
+	history  *ring // nil when the stream cannot be resumed
+	pending  []item
+	bytes    int               // of pending
+	seq      uint64            // of the newest message
+	taken    uint64            // of the newest that a connection took to write it
+	primed   int               // events without a message that went out
+	lost     uint64            // of the newest that gave way unwritten
+	expect   int               // responses still to come; with the last one a stream that is not shared ends
+	requests []json.RawMessage // of a resumable stream: the IDs of the requests it answers
+	answered []json.RawMessage // of those: the ones it has
+	record   *record           // where the stream is kept beyond the process; nil: nowhere
+	ended    bool              // nothing is appended any more
+	dead     bool              // no connection will ever come: everything is dropped
+	room     chan struct{}     // closed when pending shrinks; nil when nobody waits
+	conn     chan struct{}     // closed when another connection takes over; nil: there is no connection
+	gone     time.Time         // since when there is none
 }
 
 // newStream makes a stream that ends after so many responses.
 func newStream(expect int, resumable bool) *stream {
 	st := &stream{expect: expect, wake: make(chan struct{}, 1), hangUp: make(chan time.Duration, 1), gone: time.Now()}
 	if resumable {
-		st.id = strings.ToLower(rand.Text()[:13]) // 65 bits
+		st.id = strings.ToLower(rand.Text()[:streamIDLength]) // 65 bits
 		st.history = &ring{}
 	}
 	return st
@@ -76,15 +83,16 @@ func (st *stream) append(ctx context.Context, data []byte) error {
 // appendResponse puts the answer of a request on the stream. It never waits: a
 // stream of its own has few of them, and before one goes on a shared stream its
 // call waits for room.
-func (st *stream) appendResponse(data []byte) {
+func (st *stream) appendResponse(id json.RawMessage, data []byte) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	switch {
 	case st.ended:
 	case st.dead:
-		st.answeredLocked()
+		st.answeredLocked(id)
 	default:
-		st.pushLocked(item{data: data, response: true})
+		st.answeredLocked(id)
+		st.pushLocked(item{data: data, response: true, answers: id})
 	}
 }
 
@@ -149,8 +157,8 @@ func (st *stream) dropOldestLocked() {
 		return
 	}
 	st.bytes -= len(st.pending[i].data)
+	st.lost = st.pending[i].seq
 	st.pending = slices.Delete(st.pending, i, i+1)
-	st.lost = st.seq + 1
 }
 
 // appendCoalesced puts a notification on the stream without ever waiting. One
@@ -166,14 +174,18 @@ func (st *stream) appendCoalesced(key string, data []byte) {
 }
 
 // appendNoResponse takes the place of the answer of a call that was cancelled.
-func (st *stream) appendNoResponse() {
+func (st *stream) appendNoResponse(id json.RawMessage) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.answeredLocked()
+	st.answeredLocked(id)
+	st.recordLocked()
 	st.signalLocked()
 }
 
-func (st *stream) answeredLocked() {
+func (st *stream) answeredLocked(id json.RawMessage) {
+	if st.history != nil && !st.shared {
+		st.answered = append(st.answered, id)
+	}
 	if st.expect--; st.expect <= 0 && !st.shared {
 		st.ended = true
 	}
@@ -197,11 +209,11 @@ func (st *stream) abandon() {
 }
 
 func (st *stream) pushLocked(it item) {
+	st.seq++
+	it.seq = st.seq
 	st.pending = append(st.pending, it)
 	st.bytes += len(it.data)
-	if it.response {
-		st.answeredLocked()
-	}
+	st.recordLocked()
 	st.signalLocked()
 }
 
@@ -272,23 +284,14 @@ func (st *stream) take(conn chan struct{}) (items []item, done bool) {
 		return nil, true
 	}
 	items, st.pending, st.bytes = st.pending, nil, 0
-	for i := range items {
-		st.seq++
-		items[i].seq = st.seq
+	if len(items) > 0 {
+		st.taken = items[len(items)-1].seq
 	}
 	if st.history != nil {
 		st.history.add(items)
 	}
 	st.freeLocked()
 	return items, st.ended
-}
-
-// prime consumes a sequence for the event that carries an ID and no message.
-func (st *stream) prime() uint64 {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.seq++
-	return st.seq
 }
 
 // needsSSE reports whether something waits to be sent that is not a response.
@@ -303,7 +306,7 @@ func (st *stream) needsSSE() bool {
 func (st *stream) sole() (responses [][]byte, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if !st.ended || st.seq > 0 {
+	if !st.ended || st.taken > 0 {
 		return nil, false
 	}
 	for _, it := range st.pending {
@@ -315,11 +318,18 @@ func (st *stream) sole() (responses [][]byte, ok bool) {
 	return responses, true
 }
 
+// began reports whether anything was ever put on the stream.
+func (st *stream) began() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.seq > 0
+}
+
 // gave reports whether an event with this sequence has gone out.
 func (st *stream) gave(seq uint64) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return seq > 0 && seq <= st.seq
+	return seq <= st.taken
 }
 
 // replay returns what was written after seq, for a client that resumes.

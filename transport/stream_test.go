@@ -37,11 +37,11 @@ func fill(t *testing.T, st *stream) {
 func TestStreamEndsWithItsLastResponse(t *testing.T) {
 	st := newStream(2, false)
 	conn := st.attach()
-	st.appendResponse([]byte("a"))
+	st.appendResponse(nil, []byte("a"))
 	if _, done := st.sole(); done {
 		t.Fatal("ended with one of two responses")
 	}
-	st.appendResponse([]byte("b"))
+	st.appendResponse(nil, []byte("b"))
 	responses, done := st.sole()
 	if !done || len(responses) != 2 {
 		t.Fatalf("sole() = %q, %v; want both responses", responses, done)
@@ -116,7 +116,7 @@ func TestStreamAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newStream(2, true)
 		st.detach(st.attach())
-		st.appendResponse([]byte("response"))
+		st.appendResponse(nil, []byte("response"))
 		for i := range maxPendingItems - 1 {
 			mustAppend(t, st, fmt.Sprint(i))
 		}
@@ -159,8 +159,8 @@ func TestSharedStreamBoundsResponses(t *testing.T) {
 func TestStreamReplay(t *testing.T) {
 	st := newStream(1, true)
 	conn := st.attach()
-	if seq := st.prime(); seq != 1 {
-		t.Fatalf("primed with %d, want 1", seq)
+	if id := st.prime(); id != st.id+"-0.1" {
+		t.Fatalf("primed with %q", id)
 	}
 	for i := range 3 {
 		mustAppend(t, st, fmt.Sprint(i))
@@ -174,15 +174,15 @@ func TestStreamReplay(t *testing.T) {
 		t.Fatalf("replay = %q, %v, %v", texts(replayed), complete, over)
 	}
 	conn = st.attach()
-	if items, _ := st.take(conn); !reflect.DeepEqual(texts(items), []string{"while away"}) || items[0].seq != 5 {
+	if items, _ := st.take(conn); !reflect.DeepEqual(texts(items), []string{"while away"}) || items[0].seq != 4 {
 		t.Fatalf("took %+v", items)
 	}
-	st.appendResponse([]byte("r"))
+	st.appendResponse(nil, []byte("r"))
 	st.take(conn)
-	if _, _, over := st.replay(5); over {
+	if _, _, over := st.replay(4); over {
 		t.Error("over, with the response still to be replayed")
 	}
-	if _, _, over := st.replay(6); !over {
+	if _, _, over := st.replay(5); !over {
 		t.Error("not over, with everything seen")
 	}
 }
@@ -239,7 +239,7 @@ func TestStreamAbandonFreesProducers(t *testing.T) {
 		synctest.Wait()
 		st.abandon()
 		producers.Wait()
-		st.appendResponse([]byte("r"))
+		st.appendResponse(nil, []byte("r"))
 		if items, done := st.take(conn); len(items) > 0 || !done {
 			t.Fatalf("took %d items, done %v; want none and the end", len(items), done)
 		}

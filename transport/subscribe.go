@@ -66,6 +66,21 @@ func (t *subscriptions) add(sub subscriber, uri string) error {
 	if len(t.uris[sub]) >= maxSubscriptions {
 		return clientError(fmt.Sprintf("at most %d resources can be followed at a time", maxSubscriptions))
 	}
+	t.addLocked(sub, uri)
+	return nil
+}
+
+// set makes these the resources that are followed. They were admitted before.
+func (t *subscriptions) set(sub subscriber, uris []string) {
+	t.removeAll(sub)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, uri := range uris {
+		t.addLocked(sub, uri)
+	}
+}
+
+func (t *subscriptions) addLocked(sub subscriber, uri string) {
 	if t.uris[sub] == nil {
 		t.uris[sub] = make(map[string]struct{})
 	}
@@ -74,7 +89,6 @@ func (t *subscriptions) add(sub subscriber, uri string) error {
 	}
 	t.uris[sub][uri] = struct{}{}
 	t.byURI[uri][sub] = struct{}{}
-	return nil
 }
 
 func (t *subscriptions) remove(sub subscriber, uri string) {

@@ -214,7 +214,7 @@ func (tr *transcript) expand(text string) string {
 // volatile is what differs from run to run, by the name it gets.
 var volatile = map[string]*regexp.Regexp{
 	"SESSION": regexp.MustCompile(`(?m)^(?:Mcp-Session-Id: |data: /messages\?sessionId=)(\S+)$`),
-	"STREAM":  regexp.MustCompile(`(?m)^id: (\S+)-\d+$`),
+	"STREAM":  regexp.MustCompile(`(?m)^id: ([^-\s]+)-[\d.]+$`),
 	"STATE":   regexp.MustCompile(`"requestState":"([^"]+)"`),
 }
 

@@ -80,12 +80,29 @@ type Options struct {
 	// come in. It is asked when what the request opens is known to
 	// [Server.EndUser], so that nothing slips past that. Nil: never.
 	Revoked func(context.Context) bool
+	// Sessions keeps the sessions beyond the life of the process. Nil: they end
+	// with it.
+	Sessions SessionStore
+	// Streams keeps what the streams of sessions said. Nil: a stream cannot be
+	// resumed in another process.
+	Streams StreamLog
+	// Secret, of 32 bytes, is what request states are sealed with. Nil: one that
+	// ends with the process.
+	Secret []byte
+	// Permit tells what a request may use. Nil: everything.
+	Permit PermitFunc
 	// Overloaded tells that the server has to save memory: nothing new is let
 	// in then. It is asked for every request and must be quick. Nil: never.
 	Overloaded func() bool
 	Observer   Observer // nil: nobody is told
-	Logger     *slog.Logger
-	Limits     Limits
+	// DirectTools lets a tools/call go to the tool's handler without
+	// MCPServer.HandleMessage, at a fraction of its cost. The answers are the
+	// same for a server that keeps the tools it has when New is called as they
+	// are, and has no tool filter, no middleware but WithRecovery, no schema
+	// validation, tracer, propagator or logger of its own.
+	DirectTools bool
+	Logger      *slog.Logger
+	Limits      Limits
 }
 
 // Causes of a call's end, found with context.Cause.
@@ -105,12 +122,14 @@ type Server struct {
 	owner        func(*http.Request) Owner
 	subscribable func(user, uri string) bool
 	revoked      func(context.Context) bool
+	permit       PermitFunc
 	observer     Observer
 	log          *slog.Logger
 	limits       Limits
 	seal         cipher.AEAD // of request states
 
 	sessions   sessions
+	recorder   *recorder // nil without a log of streams
 	quota      quota
 	shelf      shelf
 	subs       subscriptions
@@ -121,6 +140,7 @@ type Server struct {
 	base     context.Context //nolint:containedctx // the life of the server, not of a request
 	stop     context.CancelCauseFunc
 	calls    calls          // running
+	direct   *direct        // nil: every call goes through HandleMessage
 	next     chan *call     // unbuffered: from start to a goroutine that waits in runCalls
 	owned    sync.WaitGroup // the server's own goroutines
 }
@@ -133,10 +153,11 @@ func New(m *server.MCPServer, opts Options) *Server {
 		owner:        opts.Owner,
 		subscribable: opts.Subscribable,
 		revoked:      opts.Revoked,
+		permit:       opts.Permit,
 		observer:     opts.Observer,
 		log:          opts.Logger,
 		limits:       opts.Limits.withDefaults(),
-		seal:         newSeal(),
+		seal:         newSeal(opts.Secret),
 		broadcasts:   make(chan broadcast, maxBroadcasts),
 		draining:     make(chan struct{}),
 		next:         make(chan *call),
@@ -161,12 +182,20 @@ func New(m *server.MCPServer, opts Options) *Server {
 	if s.quota.overloaded = opts.Overloaded; opts.Overloaded == nil {
 		s.quota.overloaded = func() bool { return false }
 	}
-	s.sessions.init(s)
+	s.sessions.init(s, opts.Sessions)
 	s.subs.init(s)
+	if opts.Streams != nil {
+		s.recorder = newRecorder(opts.Streams, s.log)
+		s.owned.Go(func() { s.recorder.run(s.base) })
+	}
 	if m.GetHooks() == nil {
 		server.WithHooks(&server.Hooks{})(m)
 	}
+	if opts.DirectTools {
+		s.direct = newDirect(m)
+	}
 	m.GetHooks().AddOnError(keepError)
+	s.sessions.watch()
 	s.owned.Go(s.collectBroadcasts)
 	s.owned.Go(s.sweep)
 	return s
@@ -208,7 +237,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.subs.endListens(errShutdown)
 	err := s.calls.wait(ctx)
 	s.calls.cancel(errShutdown, func(*call) bool { return true })
-	s.sessions.endAll() // their streams still deliver what they have
+	if err != nil { // what was cut off says so to its client
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
+		_ = s.calls.wait(ending) // the rest has been given its time
+		cancel()
+	}
+	s.keepStreams(ctx)
+	s.sessions.close() // their streams still deliver what they have
 	s.stop(errShutdown)
 	s.owned.Wait()
 	return err
@@ -218,12 +253,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // is for users that may no longer come in; what they send next is refused
 // before it gets here.
 func (s *Server) EndUser(user string) {
+	var ended []*session
 	for _, sess := range s.sessions.all() {
-		if sess.user() == user {
-			s.sessions.remove(sess)
+		if sess.user() == user && s.sessions.drop(sess) {
+			ended = append(ended, sess)
 		}
 	}
 	s.calls.cancel(errRevoked, func(c *call) bool { return c.peer.owner.User == user })
+	for _, sess := range ended {
+		s.sessions.forget(sess)
+	}
 }
 
 func (s *Server) isDraining() bool {
@@ -245,6 +284,7 @@ func (s *Server) sweep() {
 			return
 		case now := <-tick.C:
 			s.sessions.endIdle(now.Add(-s.limits.SessionIdle))
+			s.sessions.saveUsed(s.base)
 			s.shelf.sweep(now)
 		}
 	}

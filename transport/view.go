@@ -57,12 +57,12 @@ func (v *view) Notify(ctx context.Context, n mcp.JSONRPCNotification) error {
 }
 
 func (v *view) send(ctx context.Context, n mcp.JSONRPCNotification) error {
+	var token json.RawMessage
 	switch n.Method {
 	case string(mcp.MethodNotificationProgress):
-		if v.token == nil {
+		if token = v.token; token == nil {
 			return nil
 		}
-		n.Params.AdditionalFields = withField(n.Params.AdditionalFields, "progressToken", v.token)
 	case string(mcp.MethodNotificationMessage):
 		level := mcp.LoggingLevel(fmt.Sprint(n.Params.AdditionalFields["level"]))
 		if !level.ShouldSendTo(v.GetLogLevel()) {
@@ -70,10 +70,13 @@ func (v *view) send(ctx context.Context, n mcp.JSONRPCNotification) error {
 		}
 	}
 	if l := v.call.listen; l != nil {
+		if token != nil {
+			n.Params.AdditionalFields = withField(n.Params.AdditionalFields, progressToken, token)
+		}
 		l.send(n)
 		return nil
 	}
-	data, err := encode(n)
+	data, err := encodeNotification(&n, token)
 	if err != nil {
 		return err
 	}

@@ -114,13 +114,6 @@ type stream struct {
 // begin finds the place to listen from. lost is not nil when the cursor that
 // was given does not lead there.
 func (st *stream) begin(ctx context.Context) (lost *hub.Error, err error) {
-	if st.query.after != "" {
-		release, err := st.server.resuming.take(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-	}
 	ctx, cancel := context.WithTimeout(ctx, listenWithin)
 	defer cancel()
 	err = st.listen(ctx, st.query.after)

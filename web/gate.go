@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"sync"
-	"time"
 )
 
 // gate counts the open streams, in all and by user.
@@ -87,24 +86,4 @@ func (g *gate) close() (idle <-chan struct{}) {
 	}
 	g.closed = true
 	return g.idle
-}
-
-// turnWithin bounds the wait for a turn.
-const turnWithin = 5 * time.Second
-
-// turns are as many as may do something at a time.
-type turns chan struct{}
-
-// take waits for a turn, but not for long.
-func (t turns) take(ctx context.Context) (release func(), err error) {
-	timeout := time.NewTimer(turnWithin)
-	defer timeout.Stop()
-	select {
-	case t <- struct{}{}:
-		return func() { <-t }, nil
-	case <-timeout.C:
-		return nil, unavailable("too many streams resume at the same time")
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }

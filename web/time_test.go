@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,30 +200,49 @@ func TestLifetimeOfSlowReader(t *testing.T) {
 	})
 }
 
-// TestTurns: too many that resume at a time are told to come again.
-func TestTurns(t *testing.T) {
-	inBubble(t, Limits{MaxResuming: 1}, func(t *testing.T, f *fixture) {
-		release, err := f.web.resuming.take(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.open(t, "bob", "").close() // it resumes nothing
+// stuckLog does not say where it stands.
+type stuckLog struct {
+	hub.Log
+	stuck atomic.Bool
+}
 
+func (l *stuckLog) State(ctx context.Context) (hub.State, error) {
+	if l.stuck.Load() {
+		<-ctx.Done()
+	}
+	return l.Log.State(ctx)
+}
+
+// TestManyResume: when more resume than the log can answer they are told to
+// come again; who listens from now on does not wait with them.
+func TestManyResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, p := &stuckLog{Log: newLog()}, newPipes()
+		f := serve(t, log, Limits{}, p, p.dial)
+		f.within = time.Hour
+		from := f.hub.Head()
+		log.stuck.Store(true)
 		began := time.Now()
-		resp := f.ask(t, http.MethodGet, "bob", "?last_event_id=0")
-		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
-			t.Errorf("got %s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
+		var resuming sync.WaitGroup
+		for range 50 {
+			resuming.Go(func() {
+				resp := f.ask(t, http.MethodGet, "bob", "?last_event_id="+from)
+				if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+					t.Errorf("got %s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
+				}
+			})
 		}
-		if waited := time.Since(began); waited != turnWithin {
-			t.Errorf("after %v, want %v", waited, turnWithin)
-		}
-
-		time.AfterFunc(time.Second, release)
-		f.open(t, "bob", "?last_event_id=0").close()
 		synctest.Wait()
-		if n := len(f.web.resuming); n != 0 {
-			t.Errorf("%d turns were not given back", n)
+		f.open(t, "bob", "").close()
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("a stream from now on waited for %v", waited)
 		}
+		resuming.Wait()
+		if waited := time.Since(began); waited > listenWithin {
+			t.Errorf("they were told after %v, want at most %v", waited, listenWithin)
+		}
+		log.stuck.Store(false)
+		f.open(t, "bob", "?last_event_id="+from).close()
 	})
 }
 

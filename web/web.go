@@ -31,7 +31,6 @@ import (
 type Limits struct {
 	MaxStreams        int           // at a time; 10,000
 	MaxStreamsPerUser int           // 64; negative: no limit of its own
-	MaxResuming       int           // streams that are finding their place in the log at a time; 64
 	StreamLifetime    time.Duration // give or take 20 %, and never past the token's expiry; 30 min
 	Heartbeat         time.Duration // between signs of life; 15 s
 	WriteTimeout      time.Duration // of one write of at most 64 KiB; 10 s
@@ -62,9 +61,8 @@ type Server struct {
 	logger     *slog.Logger
 	limits     Limits
 
-	encode   func(id, name string, v any) []byte
-	gate     gate
-	resuming turns
+	encode func(id, name string, v any) []byte
+	gate   gate
 
 	draining context.Context //nolint:containedctx // the life of the server, not of a request
 	drain    context.CancelFunc
@@ -83,7 +81,6 @@ func New(o Options) *Server {
 		s.overloaded = func() bool { return false }
 	}
 	s.gate = newGate(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
-	s.resuming = make(turns, s.limits.MaxResuming)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s
 }
@@ -91,7 +88,6 @@ func New(o Options) *Server {
 func (l Limits) withDefaults() Limits {
 	orDefault(&l.MaxStreams, 10_000)
 	orDefault(&l.MaxStreamsPerUser, 64)
-	orDefault(&l.MaxResuming, 64)
 	orDefault(&l.StreamLifetime, 30*time.Minute)
 	orDefault(&l.Heartbeat, 15*time.Second)
 	orDefault(&l.WriteTimeout, 10*time.Second)

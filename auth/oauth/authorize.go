@@ -55,6 +55,7 @@ func (e *redirectError) Error() string { return e.code + ": " + e.description }
 // their forms. The address of both is that of the authorization request, which
 // is checked anew each time.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
+	r = s.withRemote(r)
 	s.pages.headers(w.Header())
 	req, err := s.parseAuthorize(w, r)
 	if err == nil {
@@ -76,11 +77,11 @@ func (s *Server) refuseAuthorize(w http.ResponseWriter, r *http.Request, req req
 	back, isBack := errors.AsType[*redirectError](err)
 	switch {
 	case isBack:
-		s.audit(r, auth.Event{Action: "authorize", Actor: back.person, Client: req.client.ID, Outcome: back.code, Detail: back.description})
+		s.o.Audit.Record(r.Context(), auth.Event{Action: "authorize", Actor: back.person, Client: req.client.ID, Outcome: back.code, Detail: back.description})
 		s.sendBack(w, req, url.Values{"error": {back.code}, "error_description": {plainText(back.description)}})
 		return
 	case isPage:
-		s.audit(r, auth.Event{Action: "authorize", Outcome: "refused", Detail: refused.Error()})
+		s.o.Audit.Record(r.Context(), auth.Event{Action: "authorize", Outcome: "refused", Detail: refused.Error()})
 	case r.Context().Err() != nil:
 		return
 	default:

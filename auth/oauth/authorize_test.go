@@ -100,7 +100,7 @@ func TestLine12EveryAnswerNamesStateAndIssuer(t *testing.T) {
 			t.Errorf("%s: a state that nobody sent: %v", origin, params)
 		}
 	}
-	if !l.audit.has("authorize", "access_denied") || !l.audit.has("consent", "") {
+	if !l.audit.has("authorize", "access_denied") || !l.audit.has("consent", "ok") {
 		t.Error("no trace in the audit")
 	}
 }

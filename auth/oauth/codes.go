@@ -153,7 +153,7 @@ func (s *Server) replayed(r *http.Request, key string) error {
 	if err != nil || c.Replayed {
 		return err
 	}
-	s.audit(r, auth.Event{Action: "code.replay", Client: c.Client, Target: user, Outcome: "revoked", Detail: "a code was shown again; what came from it ends"})
+	s.o.Audit.Record(r.Context(), auth.Event{Action: "code.replay", Client: c.Client, Target: user, Outcome: "revoked", Detail: "a code was shown again; what came from it ends"})
 	if c.Credential == "" {
 		return nil
 	}

@@ -172,7 +172,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, req request, id a
 	if err := s.keepClient(r.Context(), req.client.ID); err != nil {
 		return err
 	}
-	s.audit(r, auth.Event{Action: "consent", Actor: id.Subject, Client: req.client.ID, Detail: fmt.Sprintf("%s for %s by %q", granted, req.resource, req.client.Name)})
+	s.o.Audit.Record(r.Context(), auth.Event{Action: "consent", Actor: id.Subject, Client: req.client.ID, Detail: fmt.Sprintf("%s for %s by %q", granted, req.resource, req.client.Name)})
 	s.sendBack(w, req, url.Values{"code": {code}})
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"wigwag/auth"
 )
 
 const (
@@ -61,6 +63,7 @@ func plainText(s string) string {
 // endpoint serves programs: it checks method and rate, and answers errors.
 func (s *Server) endpoint(limit Limiter, h func(http.ResponseWriter, *http.Request) error, methods ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = s.withRemote(r)
 		var err error
 		switch {
 		case !slices.Contains(methods, r.Method):
@@ -86,6 +89,11 @@ func (s *Server) endpoint(limit Limiter, h func(http.ResponseWriter, *http.Reque
 		}
 		writeJSON(w, refused.status, map[string]string{"error": refused.code, "error_description": refused.description})
 	})
+}
+
+// withRemote lets the audit know where a request comes from.
+func (s *Server) withRemote(r *http.Request) *http.Request {
+	return r.WithContext(auth.WithRemote(r.Context(), s.o.RemoteAddr(r)))
 }
 
 func (s *Server) limited(limit Limiter, r *http.Request) error {

@@ -57,11 +57,12 @@ func newLab(t *testing.T, change ...func(*Options)) *lab {
 	logger := slog.New(slog.NewTextHandler(testWriter{t}, nil))
 	l := &lab{t: t, audit: &audit{}, clock: &clock{}, fetcher: newFetcher()}
 	var err error
-	l.users, err = auth.NewUsers(people(t), l.audit)
+	record := auth.NewAuditLog(l.audit, logger)
+	l.users, err = auth.NewUsers(people(t), record)
 	must(t, err)
 	keys, err := auth.LoadKeys(t.Context(), auth.NewMemoryStore())
 	must(t, err)
-	l.credentials = auth.NewCredentials(auth.CredentialsOptions{Store: auth.NewMemoryStore(), Users: l.users, Audit: l.audit, Logger: logger})
+	l.credentials = auth.NewCredentials(auth.CredentialsOptions{Store: auth.NewMemoryStore(), Users: l.users, Audit: record, Logger: logger})
 	t.Cleanup(l.credentials.Close)
 
 	l.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,12 +80,12 @@ func newLab(t *testing.T, change ...func(*Options)) *lab {
 	}))
 	l.http.Start()
 	t.Cleanup(l.http.Close)
-	l.tokens, err = auth.NewTokens(auth.TokensOptions{Issuer: l.http.URL, Keys: keys, Users: l.users, Credentials: l.credentials, Audit: l.audit, Logger: logger})
+	l.tokens, err = auth.NewTokens(auth.TokensOptions{Issuer: l.http.URL, Keys: keys, Users: l.users, Credentials: l.credentials, Audit: record, Logger: logger})
 	must(t, err)
 	l.options = Options{
 		PublicURLs: []string{l.http.URL, l.localhost(), "https://chat.example.com"},
 		Browsers:   browsers{l.users, l.tokens}, Users: l.users, Tokens: l.tokens, Credentials: l.credentials, Keys: keys,
-		Store: auth.NewMemoryStore(), Audit: l.audit, Logger: logger,
+		Store: auth.NewMemoryStore(), Audit: record, Logger: logger,
 	}
 	for _, c := range change {
 		c(&l.options)
@@ -167,22 +168,33 @@ func (b browsers) SignedIn(r *http.Request) (auth.Identity, bool) {
 	return id, err == nil
 }
 
+// audit is the log behind the audit.
 type audit struct {
 	mu     sync.Mutex
-	events []auth.Event
+	events []auth.Event // guarded by mu
 }
 
-func (a *audit) Record(_ context.Context, e auth.Event) {
+// Append implements auth.Log.
+func (a *audit) Append(_ context.Context, e auth.LogEntry) (auth.LogRecord, error) {
+	var event auth.Event
+	err := json.Unmarshal(e.Data, &event)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.events = append(a.events, e)
+	a.events = append(a.events, event)
+	return auth.LogRecord{}, err
 }
 
-// has reports whether an event of that action and outcome was recorded.
+// Read implements auth.Log.
+func (a *audit) Read(context.Context, auth.LogRange) ([]auth.LogRecord, error) { return nil, nil }
+
+// has reports whether an event of that action and outcome was recorded, with
+// the address it came from.
 func (a *audit) has(action, outcome string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.ContainsFunc(a.events, func(e auth.Event) bool { return e.Action == action && e.Outcome == outcome })
+	return slices.ContainsFunc(a.events, func(e auth.Event) bool {
+		return e.Action == action && e.Outcome == outcome && e.Remote == "127.0.0.1"
+	})
 }
 
 type clock struct{ ahead atomic.Int64 }

@@ -143,7 +143,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	if err := create(r.Context(), s.records, clientPrefix+c.ID, record[client]{heading: heading{Ends: now.Add(unusedFor)}, Data: c}); err != nil {
 		return err
 	}
-	s.audit(r, auth.Event{Action: "client.register", Client: c.ID, Detail: fmt.Sprintf("%q for %s", c.Name, strings.Join(c.Redirects, " "))})
+	s.o.Audit.Record(r.Context(), auth.Event{Action: "client.register", Client: c.ID, Detail: fmt.Sprintf("%q for %s", c.Name, strings.Join(c.Redirects, " "))})
 	writeJSON(w, http.StatusCreated, struct {
 		ClientID      string   `json:"client_id"`
 		IssuedAt      int64    `json:"client_id_issued_at"`
@@ -176,9 +176,4 @@ func validHandle(s, prefix string) bool {
 	return ok && len(text) == len(rand.Text()) && !strings.ContainsFunc(text, func(c rune) bool {
 		return (c < 'A' || c > 'Z') && (c < '2' || c > '7')
 	})
-}
-
-// audit records something that a request did or was refused.
-func (s *Server) audit(r *http.Request, e auth.Event) {
-	s.o.Audit.Record(auth.WithRemote(r.Context(), s.o.RemoteAddr(r)), e)
 }

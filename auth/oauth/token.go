@@ -43,7 +43,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 		err = refuse(http.StatusBadRequest, "unsupported_grant_type", "grant_type is %s; it must be authorization_code or refresh_token", clip(form.Get("grant_type")))
 	}
 	if refused, ok := errors.AsType[*refusal](err); ok {
-		s.audit(r, auth.Event{Action: "token", Client: id, Outcome: refused.code, Detail: refused.description})
+		s.o.Audit.Record(r.Context(), auth.Event{Action: "token", Client: id, Outcome: refused.code, Detail: refused.description})
 	}
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (s *Server) refresh(r *http.Request, id string, form url.Values) (auth.Issu
 		return auth.Issued{}, refuse(http.StatusBadRequest, "invalid_scope", "scope is %s; there are %s", clip(form.Get("scope")), auth.ScopeAdmin)
 	}
 	ask := auth.Refresh{Client: id, Resource: form.Get("resource"), Scopes: scopes}
-	issued, err := s.o.Tokens.Refresh(auth.WithRemote(r.Context(), s.o.RemoteAddr(r)), form.Get("refresh_token"), ask)
+	issued, err := s.o.Tokens.Refresh(r.Context(), form.Get("refresh_token"), ask)
 	switch {
 	case errors.Is(err, auth.ErrRefresh):
 		return issued, invalidGrant("the refresh token is not good: unknown, expired, used before, revoked, or another client's")
@@ -155,7 +155,7 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *http.Request) error {
 	if token == "" {
 		return invalidRequest("token is missing")
 	}
-	if err := s.o.Tokens.RevokeToken(auth.WithRemote(r.Context(), s.o.RemoteAddr(r)), token, form.Get("client_id")); err != nil {
+	if err := s.o.Tokens.RevokeToken(r.Context(), token, form.Get("client_id")); err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")

@@ -66,6 +66,9 @@ func TestLine17ReuseEndsTheFamily(t *testing.T) {
 	if l.good(fourth.field(t, "access_token")) {
 		t.Error("an access token of an ended family is good")
 	}
+	if !l.audit.has("token.create", "ok") || !l.audit.has("token.reuse", "revoked") {
+		t.Error("no trace in the audit")
+	}
 }
 
 func TestLine17SixteenRefreshesGiveOneSuccessor(t *testing.T) {

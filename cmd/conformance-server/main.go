@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	streams := transport.New(newMCPServer(), transport.Options{Logger: logger})
+	streams := transport.New(newMCPServer(), transport.Options{Logger: logger, DirectTools: true})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/mcp", streams.ServeMCP)
 	httpServer := &http.Server{Handler: guard(mux), ReadHeaderTimeout: 10 * time.Second}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,6 +69,30 @@ func (k *kept) stand(ctx context.Context, ho hub.Options, logger *slog.Logger) (
 	ho.Ready, ho.Logger = k.store.Ready, logger
 	k.hub, err = hub.New(ctx, ho)
 	return err
+}
+
+// secretSize is the size of a [kept.secret], in bytes.
+const secretSize = 32
+
+// secret returns the random bytes kept under a name. They are made once: of
+// several that do so at the same time all return the same.
+func (k *kept) secret(ctx context.Context, name string) ([]byte, error) {
+	keys, key := k.store.Bucket(store.Keys), "secret/"+name // auth's have no slash
+	for {
+		value, revision := keys.Get(key)
+		switch {
+		case len(value) == secretSize:
+			return bytes.Clone(value), nil
+		case revision != 0:
+			return nil, fmt.Errorf("the secret %q is damaged: it has %d bytes instead of %d", name, len(value), secretSize)
+		}
+		made := make([]byte, secretSize)
+		_, _ = rand.Read(made) // never fails
+		// Whether it was stored or another one was: Get tells, soon.
+		if _, err := keys.Put(ctx, key, made, 0); err != nil {
+			return nil, fmt.Errorf("store the secret %q: %w", name, err)
+		}
+	}
 }
 
 // close ends everything, the store last.

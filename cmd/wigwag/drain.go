@@ -25,8 +25,16 @@ type admission struct {
 	stored     func() error // why the store cannot serve
 }
 
-// isReady is what /readyz tells.
-func (a *admission) isReady() bool { return a.ready.Load() && a.stored() == nil }
+// isReady is what /readyz tells. A store that is full is no reason to send
+// nobody here: reading goes on, and elsewhere it would be the same one.
+func (a *admission) isReady() bool {
+	err := a.stored()
+	full, isFull := errors.AsType[interface {
+		error
+		Full() bool
+	}](err)
+	return a.ready.Load() && (err == nil || isFull && full.Full())
+}
 
 // only lets nothing new in to next while there is reason not to. It is for what
 // does not refuse by itself, as MCP and /events do.

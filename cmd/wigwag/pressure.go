@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// pressureEvery is how often the memory is looked at, at most.
-	pressureEvery = 100 * time.Millisecond
+	// pressureEvery is how often the memory is looked at, at most. A look takes a
+	// microsecond, and a flood some milliseconds to fill what is left.
+	pressureEvery = 10 * time.Millisecond
 	// collectEvery is how old a collection may be where it matters what it left.
 	collectEvery = time.Second
 )
@@ -22,7 +23,8 @@ const (
 // What counts is what the last collection has left and what is not on the heap.
 // Garbage does not: the runtime lets it fill what the limit allows before it
 // collects. So where all together comes near the limit, and while memory is
-// short, a collection is started when the last one is too old to tell.
+// short, a collection is started when the last one is too old to tell. Beyond
+// the limit garbage counts, too: collecting does not keep up.
 type pressure struct {
 	limit   uint64 // in bytes; 0: none
 	logger  *slog.Logger
@@ -80,16 +82,16 @@ func (p *pressure) lookLocked(now time.Time) {
 	if m.cycles != p.cycles {
 		p.cycles, p.collected = m.cycles, now
 	}
-	used, short := m.live+m.other, p.short.Load()
+	used, all, short := m.live+m.other, m.objects+m.other, p.short.Load()
 	switch {
-	case !short && used > p.limit/10*9:
+	case !short && (used > p.limit/10*9 || all > p.limit):
 		p.short.Store(true)
-		p.logger.Warn("memory is short: nothing new is let in", slog.Uint64("used", used), slog.Uint64("limit", p.limit))
-	case short && used < p.limit/10*8:
+		p.logger.Warn("memory is short: nothing new is let in", slog.Uint64("used", max(used, all)), slog.Uint64("limit", p.limit))
+	case short && used < p.limit/10*8 && all <= p.limit:
 		p.short.Store(false)
 		p.logger.Info("memory is no longer short", slog.Uint64("used", used), slog.Uint64("limit", p.limit))
 	}
-	if (p.short.Load() || m.objects+m.other > p.limit/10*9) && now.Sub(p.collected) > collectEvery {
+	if (p.short.Load() || all > p.limit/10*9) && now.Sub(p.collected) > collectEvery {
 		p.collected = now
 		p.collect()
 	}

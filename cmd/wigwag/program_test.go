@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -80,11 +83,64 @@ func start(t *testing.T, env []string, args ...string) *program {
 		p.code = run(ctx, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...), env, io.Discard, p)
 	}()
 	t.Cleanup(func() { p.stop() })
+	p.findURL(t)
+	return p
+}
+
+// runMain makes the test's own binary the program.
+const runMain = "WIGWAG_TEST_RUN_MAIN"
+
+// spawn is start in a process of its own, for what is about signals and memory.
+// Ending it is a SIGTERM.
+func spawn(t *testing.T, env []string, args ...string) (*program, *os.Process) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spawnFrom(t, self, env, args...)
+}
+
+// spawnFrom is spawn from a binary of the program.
+func spawnFrom(t *testing.T, binary string, env []string, args ...string) (*program, *os.Process) {
+	t.Helper()
+	if !slices.Contains(args, "--data") && !slices.Contains(args, "--memory") {
+		args = append(args, "--data", t.TempDir())
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...) //nolint:gosec // the program
+	cmd.Env = append(append(os.Environ(), runMain+"=1"), env...)
+	p := &program{exited: make(chan struct{})}
+	cmd.Stderr = p
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.cancel = func() { _ = cmd.Process.Signal(syscall.SIGTERM) } // it may have ended
+	go func() {                                                   // ends with the process
+		defer close(p.exited)
+		_ = cmd.Wait() // the state is looked at below
+		p.code = cmd.ProcessState.ExitCode()
+	}()
+	t.Cleanup(func() {
+		p.cancel()
+		select {
+		case <-p.exited:
+		case <-time.After(time.Minute):
+			_ = cmd.Process.Kill()
+			<-p.exited
+			t.Errorf("the program did not end within a minute:\n%s", p.logs())
+		}
+	})
+	p.findURL(t)
+	return p, cmd.Process
+}
+
+// findURL waits until the program listens.
+func (p *program) findURL(t *testing.T) {
+	t.Helper()
 	line := p.waitFor(t, `(?m)^(.*"msg":"listening".*)$`)
 	var entry struct{ URL string }
 	if err := json.Unmarshal([]byte(line), &entry); err != nil || !strings.HasPrefix(entry.URL, "http") {
 		t.Fatalf("%s: %v", line, err)
 	}
 	p.url = entry.URL
-	return p
 }

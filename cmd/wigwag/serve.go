@@ -83,7 +83,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		return err
 	}
 	defer stop()
-	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: int64(s.maxStore), MaxAge: s.keep, Logger: logger}
+	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: int64(s.maxStore), MaxAge: s.keep, MinFree: int64(s.minFree), Logger: logger}
 	if !s.memory {
 		if options.Dir, err = dataFolder(s.data, env); err != nil {
 			return err
@@ -109,10 +109,15 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	events := web.New(web.Options{
 		Hub: h, Actor: actor, Revoked: in.revoked, Overloaded: a.overloaded, Limits: in.eventLimits(), Logger: logger,
 	})
+	states, err := k.secret(ctx, "request-states")
+	if err != nil {
+		return err
+	}
 	t := transport.New(mcp.NewServer(mcp.Options{
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
 		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Logger: logger, Limits: in.limits,
+		Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states, DirectTools: true,
 	})
 	mcp.Announce(h, t)
 	defer k.creds.OnRevoked(func(r auth.Revocation) {
@@ -152,13 +157,19 @@ func limitMemory(ctx context.Context, s settings, env environment, logger *slog.
 	return newPressure(limit, logger), nil
 }
 
+const (
+	maxHeader    = 32 << 10         // bytes of a request's head
+	headerWithin = 10 * time.Second // it has to arrive
+	idleWithin   = 2 * time.Minute  // something has to be asked on a connection
+)
+
 // newHTTPServer serves HTTP/1.1 and HTTP/2, the latter also without TLS (h2c).
 // Its handlers set their own write deadlines, since streams have none.
 func newHTTPServer(logger *slog.Logger) *http.Server {
 	server := &http.Server{
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		ReadHeaderTimeout: headerWithin,
+		IdleTimeout:       idleWithin,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second}, // streams' deadlines do not end a stuck connection

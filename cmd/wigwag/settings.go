@@ -36,6 +36,7 @@ type settings struct {
 	memory         bool
 	sync           string
 	maxStore       byteSize
+	minFree        byteSize
 	keep           time.Duration
 	limits         transport.Limits
 }
@@ -50,13 +51,15 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.tlsKey, "tls-key", "", "PEM file of the certificate's key")
 	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json", on standard error`)
 	f.StringVar(&s.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
-	f.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to serve on after SIGTERM with /readyz failing, so that a load balancer notices (default: not at all)")
+	f.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to serve on after SIGTERM with /readyz failing, so that a load balancer notices")
 	f.DurationVar(&s.drainTimeout, "drain-timeout", 10*time.Second, "how long running calls may take to end after that")
 
 	f.StringVar(&s.data, "data", "", "folder where everything is kept (default: $XDG_DATA_HOME/wigwag, else ~/.local/share/wigwag)")
 	f.BoolVar(&s.memory, "memory", false, "keep everything in memory, for trials: it is gone when the server ends")
 	f.StringVar(&s.sync, "sync", store.SyncAlways, `"always" (what is acknowledged is on disk) or "interval" (faster; a power loss may take the last second)`)
 	f.Var(&s.maxStore, "max-store", "messages to keep; then sending fails, and nothing is dropped in silence (default: 4GiB, with --memory 128MiB)")
+	s.minFree = store.DefaultMinFree
+	f.Var(&s.minFree, "min-free", "disk space to leave free: below it sending fails, and reading goes on; 0 is none")
 	f.DurationVar(&s.keep, "keep", 0, "how long messages are kept (default: forever)")
 
 	l := &s.limits
@@ -125,7 +128,7 @@ func (s *settings) hubOptions() hub.Options {
 		MaxStreamsPerUser: l.MaxCallsPerUser,
 	}
 	if s.auth == "none" {
-		o.Users, o.MaxRoomsPerUser = everybody{}, -1
+		o.Users, o.MaxRoomsPerUser, o.MaxKeysPerUser = everybody{}, -1, -1
 	}
 	return o
 }

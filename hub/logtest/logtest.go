@@ -30,6 +30,7 @@ func Run(t *testing.T, newLog func(t *testing.T) hub.Log) {
 		{"empty", testEmpty},
 		{"order", testOrder},
 		{"read", testRead},
+		{"read at most so many bytes", testReadBytes},
 		{"copies", testCopies},
 		{"full", testFull},
 		{"cancelled context", testCancelled},
@@ -87,6 +88,64 @@ func testOrder(t *testing.T, log hub.Log) {
 		t.Errorf("bounds are %d and %d, want %d and %d", s.First, s.Last, appended[0].Seq, appended[49].Seq)
 	}
 	same(t, "all", read(t, log, hub.Range{Limit: 100}), appended)
+}
+
+// testReadBytes reads records of many sizes, by pages that are bounded by bytes.
+func testReadBytes(t *testing.T, log hub.Log) {
+	var all []hub.Record
+	for i, size := range []int{0, 1, 100, 9_000, 1, 1, 70_000, 2, 0, 0, 300, 65_536, 4_000, 5_000, 90_000, 1} {
+		all = append(all, add(t, log, fmt.Sprint("room", i%2), strings.Repeat("x", size)))
+	}
+	for _, subjects := range [][]string{nil, {"room0"}, {"room0", "room1"}} {
+		for _, bytes := range []int{1, 101, 9_001, 64 << 10, 1 << 20} {
+			for _, limit := range []int{3, 100} {
+				var pages []hub.Record
+				for r := (hub.Range{Subjects: subjects, Limit: limit, Bytes: bytes}); ; {
+					page := read(t, log, r)
+					if len(page) == 0 {
+						break
+					}
+					wantFull(t, page, page[:len(page)-1], r)
+					pages = append(pages, page...)
+					r.After = page[len(page)-1].Seq
+				}
+				var back []hub.Record
+				for r := (hub.Range{Subjects: subjects, Limit: limit, Bytes: bytes, Latest: true}); ; {
+					page := read(t, log, r)
+					if len(page) == 0 {
+						break
+					}
+					wantFull(t, page, page[1:], r)
+					back = slices.Concat(page, back)
+					if r.Before = page[0].Seq; r.Before == 1 {
+						break // 0 would be no bound
+					}
+				}
+				want := all
+				if len(subjects) == 1 {
+					want = nil
+					for i := 0; i < len(all); i += 2 {
+						want = append(want, all[i])
+					}
+				}
+				same(t, fmt.Sprintf("pages of %d records or %d bytes", limit, bytes), pages, want)
+				same(t, fmt.Sprintf("pages of %d records or %d bytes, backwards", limit, bytes), back, want)
+			}
+		}
+	}
+}
+
+// wantFull checks that a page ends where it has to: with less it would not be
+// full. It may have less at the end of the log only.
+func wantFull(t *testing.T, page, less []hub.Record, r hub.Range) {
+	t.Helper()
+	size := 0
+	for _, rec := range less {
+		size += len(rec.Data)
+	}
+	if len(page) > r.Limit || size >= r.Bytes {
+		t.Errorf("a page of %d records, %d bytes without the last, for %+v", len(page), size, r)
+	}
 }
 
 // testRead compares ranges with what a filter over all records gives.

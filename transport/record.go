@@ -1,0 +1,377 @@
+package transport
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What goes into a [StreamLog] and comes out of it are aliases of unnamed
+// types, so that an implementation need not know this package.
+type (
+	// LogEntry is what is to be kept. The transport leaves TTL and ID empty.
+	LogEntry = struct {
+		Subject string
+		Data    []byte
+		TTL     time.Duration
+		ID      string
+	}
+
+	// LogRecord is a kept entry.
+	LogRecord = struct {
+		Seq     uint64
+		Time    time.Time
+		Subject string
+		Data    []byte
+	}
+
+	// LogRange selects the first records of the subjects after a sequence: at
+	// most Limit, and no further one once their data has so many Bytes.
+	LogRange = struct {
+		Subjects      []string
+		After, Before uint64
+		Limit         int
+		Bytes         int
+		Latest        bool
+	}
+)
+
+// StreamLog keeps, for some minutes and within bounds of its own, what the
+// streams of sessions had to say, so that a client can resume a stream of a
+// process that has ended. Subjects are "<session>/<stream>" of letters and
+// digits, data is at most 1 MiB.
+type StreamLog interface {
+	Append(ctx context.Context, e LogEntry) (LogRecord, error)
+	// Read returns the records of a range, in order.
+	Read(ctx context.Context, r LogRange) ([]LogRecord, error)
+}
+
+const (
+	gatherFor     = 20 * time.Millisecond // before what streams said is written together
+	recordTimeout = 5 * time.Second       // of one append or read
+	maxGroup      = 512 << 10             // bytes of messages in one record, and of a message that is kept
+	readPage      = 16                    // records at a time
+	readBytes     = 1 << 20               // and about so many bytes
+	maxReaders    = 16                    // streams being read at a time; others wait
+)
+
+// recorder writes streams to a log, behind: a stream that has something new is
+// noted, and a moment later all that it has is one record.
+type recorder struct {
+	log    StreamLog
+	logger *slog.Logger
+	turns  chan struct{} // to read: maxReaders
+
+	writing sync.Mutex // one writer at a time, so that records are in order
+
+	mu      sync.Mutex
+	dirty   []*stream // each once
+	failing bool
+	wake    chan struct{} // one slot
+}
+
+// record is what a stream knows of its being kept. Its fields are guarded by the
+// stream's mu.
+type record struct {
+	to      *recorder
+	subject string
+	upTo    uint64 // sequence up to which it is written, or being written
+	dirty   bool   // noted, or about to be written
+}
+
+func newRecorder(log StreamLog, logger *slog.Logger) *recorder {
+	return &recorder{log: log, logger: logger, turns: make(chan struct{}, maxReaders), wake: make(chan struct{}, 1)}
+}
+
+// keep begins to record a stream.
+func (r *recorder) keep(session string, st *stream) {
+	if r == nil {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.record = &record{to: r, subject: session + "/" + st.id}
+	st.recordLocked()
+}
+
+// recordLocked notes that the stream has something new.
+func (st *stream) recordLocked() {
+	if st.record != nil && !st.record.dirty {
+		st.record.dirty = true
+		st.record.to.note(st)
+	}
+}
+
+func (r *recorder) note(st *stream) {
+	r.mu.Lock()
+	r.dirty = append(r.dirty, st)
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes what is noted until ctx ends.
+func (r *recorder) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		}
+		gather := time.NewTimer(gatherFor)
+		select {
+		case <-ctx.Done():
+			gather.Stop()
+			return
+		case <-gather.C:
+		}
+		r.flush(ctx)
+	}
+}
+
+// flush writes what is noted now.
+func (r *recorder) flush(ctx context.Context) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.mu.Lock()
+	dirty := r.dirty
+	r.dirty = nil
+	r.mu.Unlock()
+	for _, st := range dirty {
+		r.write(ctx, st)
+	}
+}
+
+func (r *recorder) write(ctx context.Context, st *stream) {
+	subject, groups := st.unrecorded()
+	for _, g := range groups {
+		ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+		_, err := r.log.Append(ctx, LogEntry{Subject: subject, Data: g.encode()})
+		cancel()
+		r.told(ctx, err)
+		if err != nil {
+			return // the rest would be out of order; who resumes is told of the gap
+		}
+	}
+}
+
+// told logs the first of a row of failures.
+func (r *recorder) told(ctx context.Context, err error) {
+	r.mu.Lock()
+	first := err != nil && !r.failing
+	r.failing = err != nil
+	r.mu.Unlock()
+	if first {
+		r.logger.LogAttrs(ctx, slog.LevelWarn, "streams are not kept beyond this process", slog.Any("error", err))
+	}
+}
+
+// group is one record: messages of a stream, and which of its requests are not
+// answered after them.
+type group struct {
+	items []item
+	owed  []json.RawMessage
+}
+
+// unrecorded returns what is not written yet, at least one group, and takes it
+// for written.
+func (st *stream) unrecorded() (subject string, groups []group) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	rec := st.record
+	rec.dirty = false
+	var fresh []item
+	for _, items := range [][]item{st.history.items, st.pending} {
+		for _, it := range items {
+			if it.seq > rec.upTo {
+				fresh = append(fresh, it)
+			}
+		}
+	}
+	groups = []group{{}}
+	size := 0
+	unkept := make(map[string]bool) // answers too large to be kept
+	for _, it := range fresh {
+		rec.upTo = it.seq
+		if len(it.data) > maxGroup {
+			if it.response {
+				unkept[string(it.answers)] = true
+			}
+			continue
+		}
+		if size += len(it.data); size > maxGroup {
+			groups, size = append(groups, group{}), len(it.data)
+		}
+		last := &groups[len(groups)-1]
+		last.items = append(last.items, it)
+	}
+	for i := range groups { // too much is owed by all but the last: they are not the end
+		groups[i].owed = st.requests
+	}
+	groups[len(groups)-1].owed = nil
+	for _, id := range st.requests {
+		answered := false
+		for _, a := range st.answered {
+			answered = answered || string(a) == string(id)
+		}
+		if !answered || unkept[string(id)] {
+			groups[len(groups)-1].owed = append(groups[len(groups)-1].owed, id)
+		}
+	}
+	return rec.subject, groups
+}
+
+const groupVersion = 1
+
+// encode is: the version, the owed IDs, the messages; each list with its length
+// before it, each message its sequence, whether it is a response, and its text.
+func (g group) encode() []byte {
+	b := []byte{groupVersion}
+	b = binary.AppendUvarint(b, uint64(len(g.owed)))
+	for _, id := range g.owed {
+		b = appendBytes(b, id)
+	}
+	b = binary.AppendUvarint(b, uint64(len(g.items)))
+	for _, it := range g.items {
+		b = binary.AppendUvarint(b, it.seq)
+		if it.response {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
+		b = appendBytes(b, it.data)
+	}
+	return b
+}
+
+func appendBytes(b, data []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(data))), data...)
+}
+
+var errBadGroup = errors.New("a record of a stream cannot be read")
+
+func decodeGroup(b []byte) (g group, err error) {
+	if len(b) == 0 || b[0] != groupVersion {
+		return g, errBadGroup
+	}
+	d := &decoder{rest: b[1:]}
+	for range d.count() {
+		g.owed = append(g.owed, d.bytes())
+	}
+	for range d.count() {
+		g.items = append(g.items, item{seq: d.number(), response: d.number() == 1, data: d.bytes()})
+	}
+	if d.bad || len(d.rest) > 0 {
+		return group{}, errBadGroup
+	}
+	return g, nil
+}
+
+// decoder reads what encode wrote; once something was wrong it returns zeros.
+type decoder struct {
+	rest []byte
+	bad  bool
+}
+
+func (d *decoder) number() uint64 {
+	n, size := binary.Uvarint(d.rest)
+	if size <= 0 {
+		d.rest, d.bad = nil, true
+		return 0
+	}
+	d.rest = d.rest[size:]
+	return n
+}
+
+// count is the length of a list, whose elements have at least a byte each.
+func (d *decoder) count() uint64 {
+	n := d.number()
+	if n > uint64(len(d.rest)) {
+		d.bad = true
+		return 0
+	}
+	return n
+}
+
+func (d *decoder) bytes() []byte {
+	n := d.count()
+	b := d.rest[:n:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+// past returns a stream as the log has it: its newest messages, and as its
+// requests those that it did not answer. It is nil when the log has nothing.
+func (r *recorder) past(ctx context.Context, session, id string) (*stream, error) {
+	if r == nil || len(id) > 255 || strings.Trim(id, streamIDLetters) != "" {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	select {
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	st := newStream(0, true)
+	st.id = id
+	for after, found := uint64(0), false; ; {
+		records, err := r.log.Read(ctx, LogRange{Subjects: []string{session + "/" + id}, After: after, Limit: readPage, Bytes: readBytes})
+		if err != nil {
+			return nil, err
+		}
+		for _, rec := range records {
+			g, err := decodeGroup(rec.Data)
+			if err != nil {
+				return nil, err
+			}
+			st.restore(g)
+			found, after = true, rec.Seq
+		}
+		switch {
+		case len(records) > 0:
+		case found:
+			return st, nil
+		default:
+			return nil, nil
+		}
+	}
+}
+
+// restore adds what was kept, and notes what is missing between. Nobody else
+// has the stream yet.
+func (st *stream) restore(g group) {
+	for _, it := range g.items {
+		if it.seq > st.seq+1 {
+			st.history.evicted = it.seq - 1
+		}
+		st.history.add([]item{it})
+		st.seq, st.taken = it.seq, it.seq
+	}
+	st.requests = g.owed
+}
+
+// keepStreams writes what sessions' streams have, before the process ends. A
+// session's own stream is kept only here: what it carries says that something
+// changed, and after a crash it says so again.
+func (s *Server) keepStreams(ctx context.Context) {
+	if s.recorder == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	for _, sess := range s.sessions.all() {
+		if !sess.sse && sess.out.began() {
+			s.recorder.keep(sess.id, sess.out)
+		}
+	}
+	s.recorder.flush(ctx)
+}
