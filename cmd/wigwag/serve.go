@@ -121,8 +121,10 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	})
 	mcp.Announce(h, t)
 	defer k.creds.OnRevoked(func(r auth.Revocation) {
-		t.EndUser(r.User)
-		events.EndUser(r.User)
+		if r.Credential == "" { // of one alone the next request is refused
+			t.EndUser(r.User)
+			events.EndUser(r.User)
+		}
 	})()
 
 	a.stored = k.store.Ready
