@@ -115,6 +115,22 @@ func TestLine16OneOfSixteenRedemptionsWins(t *testing.T) {
 	}
 }
 
+func TestLine16WhoCameBeforeTheRedemptionReplaysNothing(t *testing.T) {
+	l := newLab(t)
+	client := l.register(callback)
+	code, arrived := l.code(ask(client)), l.clock.now()
+	won := l.post(tokenPath, trade(client, code))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.http.URL+tokenPath, nil)
+	must(t, err)
+	late := exchange{code: code, client: client, redirect: callback, verifier: verifier, arrived: arrived}
+	if _, err := l.server.Load().redeem(r, late); err == nil || !strings.Contains(err.Error(), "invalid_grant") {
+		t.Errorf("%v, want invalid_grant", err)
+	}
+	if !l.good(won.field(t, "access_token")) {
+		t.Error("who came at the same time has revoked the winner's token")
+	}
+}
+
 func TestLine16AReplayBeforeTheTokensAreThereEndsThem(t *testing.T) {
 	l := newLab(t)
 	client := l.register(callback)

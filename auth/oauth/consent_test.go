@@ -137,6 +137,12 @@ func TestLine13FormsAreBoundToTheirBrowser(t *testing.T) {
 			t.Errorf("%s: %d %s %s", name, a.status, a.header.Get("Location"), a.body)
 		}
 	}
+	turned := l.browser() // that somebody else has signed in at since the page was shown
+	shown := turned.signIn(turned.authorize(ask(client)), "alice")
+	turned.signIn(turned.authorize(ask(client, "prompt", "login")), "root")
+	if a := turned.submit(shown, yes); a.status != http.StatusForbidden {
+		t.Errorf("alice's page, in root's session: %d, want 403", a.status)
+	}
 	if a := b.submit(page, yes, "Sec-Fetch-Site", ""); a.status != http.StatusSeeOther {
 		t.Errorf("old browser: %d, want 303", a.status)
 	}

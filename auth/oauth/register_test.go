@@ -86,6 +86,11 @@ func TestLine14UnusedClientsEnd(t *testing.T) {
 	if a := l.browser().authorize(ask(unused)); a.status != http.StatusBadRequest || !strings.Contains(a.body, "not known here") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+	tokens = l.post(tokenPath, refreshForm(used, tokens.field(t, "refresh_token")))
+	l.clock.advance(usedFor - time.Hour) // since the refresh, and so longer since the consent
+	if a := l.post(tokenPath, refreshForm(used, tokens.field(t, "refresh_token"))); a.status != http.StatusOK {
+		t.Errorf("refreshed within %s: %d %s", usedFor, a.status, a.body)
+	}
 	must(t, l.server.Load().records.sweepOnce(t.Context()))
 	if _, revision := l.options.Store.Get(clientPrefix + unused); revision != 0 {
 		t.Error("an ended client is still stored")
