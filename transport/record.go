@@ -233,7 +233,11 @@ const groupVersion = 1
 // encode is: the version, the owed IDs, the messages; each list with its length
 // before it, each message its sequence, whether it is a response, and its text.
 func (g group) encode() []byte {
-	b := []byte{groupVersion}
+	size := 16
+	for _, it := range g.items {
+		size += len(it.data) + 2*binary.MaxVarintLen32
+	}
+	b := append(make([]byte, 0, size), groupVersion)
 	b = binary.AppendUvarint(b, uint64(len(g.owed)))
 	for _, id := range g.owed {
 		b = appendBytes(b, id)
