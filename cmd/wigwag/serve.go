@@ -177,7 +177,7 @@ func newHTTPServer(maxConnections int, logger *slog.Logger) *http.Server {
 	most := maxConnections
 	if files := maxFiles() / 4 * 3; files < most {
 		most = files
-		logger.Warn("fewer connections than --max-connections are possible: the process may not open more files", slog.Int("connections", most))
+		logger.Info("fewer connections than --max-connections are possible: the process may not open more files", slog.Int("connections", most))
 	}
 	conns := newConnections(most)
 	server.ConnState = conns.note
