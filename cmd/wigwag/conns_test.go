@@ -57,7 +57,7 @@ func TestConnections(t *testing.T) {
 		}
 		n.note(conns[step.conn], step.state)
 		closed := ""
-		for _, name := range strings.SplitSeq("abcdefgh", "") {
+		for name := range strings.SplitSeq("abcdefgh", "") {
 			if c := conns[name]; c != nil && c.closed {
 				closed += name
 			}
