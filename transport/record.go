@@ -187,7 +187,7 @@ func (st *stream) unrecorded() (subject string, groups []group) {
 	defer st.mu.Unlock()
 	rec := st.record
 	rec.dirty = false
-	var fresh []item
+	fresh := make([]item, 0, min(st.seq-rec.upTo, uint64(len(st.history.items)+len(st.pending))))
 	for _, items := range [][]item{st.history.items, st.pending} {
 		for _, it := range items {
 			if it.seq > rec.upTo {
@@ -195,7 +195,7 @@ func (st *stream) unrecorded() (subject string, groups []group) {
 			}
 		}
 	}
-	groups = []group{{}}
+	groups = []group{{items: make([]item, 0, len(fresh))}}
 	size := 0
 	unkept := make(map[string]bool) // answers too large to be kept
 	for _, it := range fresh {
