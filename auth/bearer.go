@@ -117,10 +117,10 @@ func bearerToken(values []string) (string, error) {
 // 11.2): at least one letter, digit or -._~+/ and then any number of =.
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
-	for _, c := range []byte(s) {
-		switch {
+	for i := range len(s) {
+		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("-._~+/", c) >= 0:
+		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
 		default:
 			return false
 		}

@@ -118,6 +118,9 @@ func hostAllowed(r *http.Request, hosts set) bool {
 			return false
 		}
 	}
+	if _, ok := hosts[r.Host]; ok { // as nearly all send it: in normal form
+		return true
+	}
 	host, port, err := splitHost(r.Host)
 	if err != nil {
 		return false

@@ -38,9 +38,7 @@ func (r *run) goOn(attacks func()) {
 	defer cancel()
 	r.server.startOnce()
 	first := r.client("first", modern)
-	if got := first.tool(ctx, "open_room", object{"room": rooms[1]}, 0, new(any)); got.outcome != answered {
-		r.t.Fatalf("open_room: %s: %s", got.outcome, got.detail)
-	}
+	first.openRoom(ctx)
 
 	var writing, following sync.WaitGroup
 	var sessions []*writer

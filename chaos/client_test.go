@@ -318,6 +318,15 @@ func (c *client) insist(ctx context.Context, method string, params object) error
 	}
 }
 
+// openRoom makes the second room.
+func (c *client) openRoom(ctx context.Context) {
+	c.run.t.Helper()
+	err := c.insist(ctx, "tools/call", object{"name": "open_room", "arguments": object{"room": rooms[1]}})
+	if err != nil {
+		c.run.t.Fatal(err)
+	}
+}
+
 // open begins a session that is told when a room changes.
 func (c *client) open(ctx context.Context) error {
 	c.session = ""

@@ -42,7 +42,7 @@ func (w *writer) send(ctx context.Context, room, text string) {
 	defer cancel()
 	for s.id == "" && ctx.Err() == nil {
 		hangUp := 0
-		if w.rand.IntN(4) == 0 {
+		if !w.run.steady && w.rand.IntN(4) == 0 {
 			hangUp = 1 + w.rand.IntN(8)
 		}
 		if s.tries++; s.tries > 1 {
@@ -94,7 +94,7 @@ func (w *writer) goesOn(ctx context.Context) {
 // back at once. Some stay until they are made to leave; behind a proxy none
 // does, since it could be alone without knowing.
 func (r *run) lifetime(ctx context.Context, random *rand.Rand) (context.Context, context.CancelFunc) {
-	if random.IntN(3) == 0 && !r.faulty {
+	if r.steady || random.IntN(3) == 0 && !r.faulty {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, time.Duration(200+random.IntN(2800))*time.Millisecond)

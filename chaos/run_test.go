@@ -21,6 +21,7 @@ import (
 )
 
 var (
+	full  = flag.Bool("chaos.full", false, "a reconnect storm of 5,000, not 500")
 	lasts = flag.Duration("chaos.for", 10*time.Second, "how long a run attacks")
 	seed  = flag.Uint64("chaos.seed", 0, "seed of what is random; 0: another one each time")
 )
@@ -47,6 +48,7 @@ type run struct {
 	t      *testing.T
 	url    string        // where the clients go: the server, or a proxy in front of it
 	faulty bool          // what stands between may be at fault, not the server
+	steady bool          // no client leaves before it has to
 	quiet  time.Duration // a call must have come to something by then
 	hop    time.Duration // and one connection
 

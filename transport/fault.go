@@ -134,6 +134,7 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		h.Set("Retry-After", strconv.Itoa(int(f.retry.Seconds())))
 	}
 	s.writeJSON(w, f.status, f.rpcError())
+	_ = http.NewResponseController(w).Flush() // the request may not have been read to its end; the answer does not wait for that
 }
 
 // envelope is a JSON-RPC response: the ID exactly as it was sent, and a result
@@ -152,12 +153,10 @@ func openEnvelope(id json.RawMessage, key string) []byte {
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	rc := http.NewResponseController(w)
-	_ = rc.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout)) // unsupported only by test recorders
+	h["Content-Type"] = []string{jsonType}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout)) // unsupported only by test recorders
 	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:gosec // JSON, declared as such; a client that is gone has no use for the error
-	_ = rc.Flush()
 }

@@ -65,6 +65,11 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer release()
 	defer sess.connect()()
+	r, done := s.listening.add(r)
+	defer done()
+	if s.revoked(r.Context()) {
+		return revoked(nil)
+	}
 
 	conn := st.attach()
 	defer st.detach(conn)

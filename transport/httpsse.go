@@ -43,6 +43,8 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer s.sessions.remove(sess)
+	r, done := s.listening.add(r)
+	defer done()
 	if s.revoked(r.Context()) {
 		return revoked(nil)
 	}

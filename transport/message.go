@@ -91,9 +91,10 @@ func scanWire(raw []byte) (env wireMessage, ok bool) {
 			if env.JSONRPC != "" {
 				return env, false
 			}
-			if env.JSONRPC, ok = textOf(o.value); !ok {
+			if string(o.value) != `"2.0"` {
 				return env, false
 			}
+			env.JSONRPC = mcp.JSONRPC_VERSION
 			continue
 		case "method":
 			method, ok := textOf(o.value)

@@ -71,13 +71,9 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) error {
 // to be larger is refused unread.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := s.limits.MaxBody
-	tooLarge := &fault{
-		status: http.StatusRequestEntityTooLarge, code: mcp.INVALID_REQUEST,
-		msg: fmt.Sprintf("the body is larger than %d bytes", limit), reason: RefusedBody,
-	}
 	if r.ContentLength > limit {
 		closeAfterwards(w, r)
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // unsupported only by test recorders
@@ -85,7 +81,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	case errors.Is(err, errOverloaded):
 		closeAfterwards(w, r)
 		return nil, overloaded()
@@ -95,6 +91,13 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // only now: the rest of another body would be waited for without end
 	return body, nil
+}
+
+func tooLarge(limit int64) *fault {
+	return &fault{
+		status: http.StatusRequestEntityTooLarge, code: mcp.INVALID_REQUEST,
+		msg: fmt.Sprintf("the body is larger than %d bytes", limit), reason: RefusedBody,
+	}
 }
 
 const (
@@ -188,7 +191,7 @@ func (p *post) serveLegacy() error {
 	} else {
 		p.peer = &peer{id: newSessionID(), owner: p.owner, initialized: true, version: rules, level: mcp.LoggingLevelInfo}
 	}
-	var requests []message
+	requests := make([]message, 0, len(p.msgs))
 	for _, m := range p.msgs {
 		if m.kind == request {
 			requests = append(requests, m)
@@ -277,8 +280,11 @@ func idsOf(requests []message) []json.RawMessage {
 // all there is, as SSE as soon as there is anything else.
 func (p *post) answer(conn chan struct{}) error {
 	st := p.stream
-	// Whoever stands in front may have set a deadline for ordinary answers.
-	_ = http.NewResponseController(p.w).SetWriteDeadline(time.Time{}) // unsupported only by test recorders
+	if p.r.ProtoMajor > 1 {
+		// Whoever stands in front may have set a deadline for ordinary answers.
+		// On HTTP/1 it ends nothing before the next write, which sets its own.
+		_ = http.NewResponseController(p.w).SetWriteDeadline(time.Time{}) // unsupported only by test recorders
+	}
 	silence := time.NewTimer(quiet)
 	defer silence.Stop()
 	for {

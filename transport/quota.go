@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 )
 
@@ -157,5 +158,39 @@ func (c *calls) wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// listening are the connections of GET /mcp and GET /sse.
+type listening struct {
+	mu    sync.Mutex
+	conns map[context.Context]context.CancelFunc
+}
+
+// add enters a request until done is called; its context ends with end.
+func (l *listening) add(r *http.Request) (_ *http.Request, done func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns == nil {
+		l.conns = make(map[context.Context]context.CancelFunc)
+	}
+	l.conns[ctx] = cancel
+	return r.WithContext(ctx), func() {
+		cancel()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.conns, ctx)
+	}
+}
+
+// end ends the connections that match.
+func (l *listening) end(match func(context.Context) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ctx, cancel := range l.conns {
+		if match(ctx) {
+			cancel()
+		}
 	}
 }

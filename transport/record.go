@@ -187,7 +187,7 @@ func (st *stream) unrecorded() (subject string, groups []group) {
 	defer st.mu.Unlock()
 	rec := st.record
 	rec.dirty = false
-	var fresh []item
+	fresh := make([]item, 0, min(st.seq-rec.upTo, uint64(len(st.history.items)+len(st.pending))))
 	for _, items := range [][]item{st.history.items, st.pending} {
 		for _, it := range items {
 			if it.seq > rec.upTo {
@@ -195,7 +195,7 @@ func (st *stream) unrecorded() (subject string, groups []group) {
 			}
 		}
 	}
-	groups = []group{{}}
+	groups = []group{{items: make([]item, 0, len(fresh))}}
 	size := 0
 	unkept := make(map[string]bool) // answers too large to be kept
 	for _, it := range fresh {
@@ -233,7 +233,11 @@ const groupVersion = 1
 // encode is: the version, the owed IDs, the messages; each list with its length
 // before it, each message its sequence, whether it is a response, and its text.
 func (g group) encode() []byte {
-	b := []byte{groupVersion}
+	size := 16
+	for _, it := range g.items {
+		size += len(it.data) + 2*binary.MaxVarintLen32
+	}
+	b := append(make([]byte, 0, size), groupVersion)
 	b = binary.AppendUvarint(b, uint64(len(g.owed)))
 	for _, id := range g.owed {
 		b = appendBytes(b, id)

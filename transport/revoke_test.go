@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"wigwag/transport"
@@ -54,4 +55,40 @@ func TestRevokedMeanwhile(t *testing.T) {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
 	}
+}
+
+// TestEndRevoked: what came in with a token that is revoked ends, and nothing
+// that came in with another one of the same owner.
+func TestEndRevoked(t *testing.T) {
+	var bad atomic.Bool
+	type token struct{}
+	l := newLab(t, transport.Options{
+		Revoked: func(ctx context.Context) bool { return bad.Load() && ctx.Value(token{}) == "bad" },
+		Owner: func(r *http.Request) transport.Owner {
+			*r = *r.WithContext(context.WithValue(r.Context(), token{}, r.Header.Get("Token")))
+			return transport.Owner{User: "alice", Key: "alice"}
+		},
+	})
+	session := l.open("2025-11-25")
+	good, worse := l.open("2025-11-25")+"\nToken: good", session+"\nToken: bad"
+	kept, ended := l.get(good), l.get(worse)
+	kept.event()
+	ended.event()
+	older := l.send(http.MethodGet, "/sse", "Token: bad\nAccept: text/event-stream", "")
+	older.event()
+	running := l.callSlow(worse, "running")
+	going := l.callSlow(good, "going")
+
+	bad.Store(true)
+	l.srv.EndRevoked()
+	for _, x := range []*exchange{ended, older, running} {
+		x.finish()
+	}
+	l.order("going", "returns well")
+	ok(t, going.finish())
+	l.srv.ResourcesListChanged(func(string) bool { return true })
+	if ev, ok := kept.event(); !ok || !strings.Contains(string(ev.Data), "list_changed") {
+		t.Errorf("a stream of a good token: %+v, %v", ev, ok)
+	}
+	ok(t, l.post(session+"\nToken: good", ping).finish())
 }

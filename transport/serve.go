@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"wigwag/transport/sse"
@@ -72,6 +73,11 @@ func (o *writer) write(chunk []byte) error {
 }
 
 func (o *writer) items(st *stream, items []item) {
+	size := 0
+	for _, it := range items {
+		size += len(it.data) + len(st.id) + 64 // what stands around it
+	}
+	o.buf = slices.Grow(o.buf, size)
 	for _, it := range items {
 		ev := sse.Event{Name: "message", Data: it.data}
 		if st.id != "" {

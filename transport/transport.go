@@ -136,13 +136,14 @@ type Server struct {
 	broadcasts chan broadcast
 
 	// draining closes when Shutdown begins; base is cancelled when it ends.
-	draining chan struct{}
-	base     context.Context //nolint:containedctx // the life of the server, not of a request
-	stop     context.CancelCauseFunc
-	calls    calls          // running
-	direct   *direct        // nil: every call goes through HandleMessage
-	next     chan *call     // unbuffered: from start to a goroutine that waits in runCalls
-	owned    sync.WaitGroup // the server's own goroutines
+	draining  chan struct{}
+	base      context.Context //nolint:containedctx // the life of the server, not of a request
+	stop      context.CancelCauseFunc
+	calls     calls // running
+	listening listening
+	direct    *direct        // nil: every call goes through HandleMessage
+	next      chan *call     // unbuffered: from start to a goroutine that waits in runCalls
+	owned     sync.WaitGroup // the server's own goroutines
 }
 
 // New makes a server over m. It adds an OnError hook to m. Call Shutdown when
@@ -263,6 +264,14 @@ func (s *Server) EndUser(user string) {
 	for _, sess := range ended {
 		s.sessions.forget(sess)
 	}
+}
+
+// EndRevoked ends the calls and the listening streams of which Options.Revoked
+// says that their request may no longer come in. Sessions stay, for whoever
+// has a token of their owner that is still good.
+func (s *Server) EndRevoked() {
+	s.listening.end(s.revoked)
+	s.calls.cancel(errRevoked, func(c *call) bool { return s.revoked(c.ctx) })
 }
 
 func (s *Server) isDraining() bool {

@@ -120,6 +120,7 @@ var notOfClients = map[string]string{
 	"hub.maxBetween":            "of an algorithm",
 	"transport.maxBroadcasts":   "mcp-go's, coalesced",
 	"transport.maxNamedRequest": "longer ones are not named",
+	"transport.maxNesting":      "deeper ones go another way",
 	"auth.maxVerified":          "a cache",
 	"auth.maxUsers":             "of a store for tests",
 	"auth.maxPasswordBytes":     "maxPassword",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -122,37 +121,4 @@ func (r *running) drain(ctx context.Context, delay, timeout time.Duration) {
 		_ = r.server.Close() // what it could not close is closed by the end of the process
 	}
 	r.logger.LogAttrs(ctx, slog.LevelInfo, "stopped")
-}
-
-// newConns are the connections on which nothing has been asked yet. Shutdown
-// would wait some seconds for each of them.
-type newConns struct {
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
-}
-
-func (n *newConns) note(c net.Conn, state http.ConnState) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case state != http.StateNew:
-		delete(n.conns, c)
-	case n.closed: // accepted in the last moment
-		_ = c.Close()
-	default:
-		if n.conns == nil {
-			n.conns = make(map[net.Conn]struct{})
-		}
-		n.conns[c] = struct{}{}
-	}
-}
-
-func (n *newConns) close() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.closed = true
-	for c := range n.conns {
-		_ = c.Close() // its client has sent nothing that could be lost
-	}
 }

@@ -267,15 +267,3 @@ func TestHangup(t *testing.T) {
 		t.Errorf("exit code %d: %s", p.code, p.logs())
 	}
 }
-
-// Shutdown would wait for connections that were accepted in the last moment.
-func TestNewConnsClosed(t *testing.T) {
-	client, accepted := net.Pipe()
-	defer client.Close()
-	n := &newConns{}
-	n.close()
-	n.note(accepted, http.StateNew)
-	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("the connection was not closed: %v", err)
-	}
-}

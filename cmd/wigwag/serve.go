@@ -77,7 +77,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		return err
 	}
 	a := &admission{overloaded: memory.overloaded}
-	server := newHTTPServer(logger)
+	server := newHTTPServer(s.maxConnections, logger)
 	ctx, stop, err := heedHangup(ctx, s, server, logger)
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ const (
 
 // newHTTPServer serves HTTP/1.1 and HTTP/2, the latter also without TLS (h2c).
 // Its handlers set their own write deadlines, since streams have none.
-func newHTTPServer(logger *slog.Logger) *http.Server {
+func newHTTPServer(maxConnections int, logger *slog.Logger) *http.Server {
 	server := &http.Server{
 		ReadHeaderTimeout: headerWithin,
 		IdleTimeout:       idleWithin,
@@ -176,9 +176,14 @@ func newHTTPServer(logger *slog.Logger) *http.Server {
 		Protocols:         new(http.Protocols),
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second}, // streams' deadlines do not end a stuck connection
 	}
-	idle := &newConns{}
-	server.ConnState = idle.note
-	server.RegisterOnShutdown(idle.close)
+	most := maxConnections
+	if files := maxFiles() / 4 * 3; files < most {
+		most = files
+		logger.Info("fewer connections than --max-connections are possible: the process may not open more files", slog.Int("connections", most))
+	}
+	conns := newConnections(most)
+	server.ConnState = conns.note
+	server.RegisterOnShutdown(conns.closeFresh)
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
 	return server

@@ -32,6 +32,7 @@ type settings struct {
 	drainDelay     time.Duration
 	drainTimeout   time.Duration
 	memoryLimit    string
+	maxConnections int
 	data           string
 	memory         bool
 	sync           string
@@ -65,6 +66,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	l := &s.limits
 	l.MaxBody = 4 << 20
 	f.Var((*byteSize)(&l.MaxBody), "max-body", "largest request body")
+	f.IntVar(&s.maxConnections, "max-connections", 30_000, "connections at a time, and never more than three quarters of the files that the process may open")
 	f.IntVar(&l.MaxStreams, "max-streams", 10_000, "listening streams at a time; also sessions, and running calls")
 	f.IntVar(&l.MaxStreamsPerUser, "max-streams-per-user", 64, "listening streams one user may have (not with --auth=none)")
 	f.IntVar(&l.MaxCallsPerUser, "max-calls-per-user", 32, "calls one user may have running, and messages on their way in parts (not with --auth=none)")
@@ -96,7 +98,7 @@ func (s *settings) check() error {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
 	for name, v := range map[string]int64{
-		"max-body": s.limits.MaxBody, "max-streams": int64(s.limits.MaxStreams),
+		"max-body": s.limits.MaxBody, "max-connections": int64(s.maxConnections), "max-streams": int64(s.limits.MaxStreams),
 		"max-streams-per-user": int64(s.limits.MaxStreamsPerUser), "max-calls-per-user": int64(s.limits.MaxCallsPerUser),
 		"max-sessions-per-user": int64(s.limits.MaxSessionsPerUser), "session-idle": int64(s.limits.SessionIdle),
 		"stream-lifetime": int64(s.limits.StreamLifetime), "max-call": int64(s.limits.MaxCall), "drain-timeout": int64(s.drainTimeout),

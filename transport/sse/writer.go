@@ -60,7 +60,7 @@ func appendField(dst []byte, name, value string) []byte {
 
 func appendData(dst, data []byte) []byte {
 	for {
-		i := bytes.IndexAny(data, "\r\n")
+		i := lineEnd(data)
 		line := data
 		if i >= 0 {
 			line = data[:i]
@@ -76,4 +76,12 @@ func appendData(dst, data []byte) []byte {
 		}
 		data = data[i+1:]
 	}
+}
+
+// lineEnd is bytes.IndexAny(data, "\r\n"), quickly where there is none.
+func lineEnd(data []byte) int {
+	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
+		return -1
+	}
+	return bytes.IndexAny(data, "\r\n")
 }
