@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"wigwag/store"
 )
 
 // lines is a [Log] in memory.
@@ -239,6 +242,35 @@ func TestAuditOfAccounts(t *testing.T) {
 			if strings.Contains(string(r.Data), secret) {
 				t.Errorf("a secret is in %s", r.Data)
 			}
+		}
+	}
+}
+
+// The audit, in a log of the store that the program has, across a restart.
+func TestAuditSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	for _, restarted := range []bool{false, true} {
+		logger := slog.New(slog.DiscardHandler)
+		st, err := store.Open(t.Context(), store.Options{Dir: dir, Logger: logger})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = st.Close() }) // again is harmless
+		a := NewAuditLog(st.Lines(), logger)
+		if !restarted {
+			a.Record(t.Context(), Event{Action: "user.role", Actor: "admin", Target: "alice"})
+			a.Record(t.Context(), Event{Action: "user.disable", Actor: "admin", Target: "bob"})
+		}
+		events, next, err := a.Read(t.Context(), 0, 1)
+		if err != nil || len(events) != 1 || events[0].Target != "bob" || next == 0 {
+			t.Errorf("%+v, %d, %v", events, next, err)
+		}
+		events, _, err = a.Read(t.Context(), next, 10)
+		if err != nil || len(events) != 1 || events[0].Target != "alice" || events[0].Outcome != "ok" {
+			t.Errorf("%+v, %v", events, err)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -164,7 +164,11 @@ func (c *Credentials) Revoke(ctx context.Context, user, id string) error {
 // RevokeClient ends all that a user has granted to an OAuth client. An empty
 // user stands for all: the client is not to be any more.
 func (c *Credentials) RevokeClient(ctx context.Context, user, client string) error {
-	for _, id := range c.index.of(user) {
+	ids := c.index.of(user)
+	if user == "" {
+		ids = c.index.all()
+	}
+	for _, id := range ids {
 		r, revision, err := c.get(id)
 		if err != nil {
 			return err

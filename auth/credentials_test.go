@@ -72,6 +72,9 @@ func TestAuth21CredentialsSurviveARestart(t *testing.T) {
 					t.Errorf("%d: %v", i, err)
 				}
 			}
+			if list := tokens.credentials.List(""); len(list) != 0 {
+				t.Errorf("nobody has %+v", list)
+			}
 			if list := tokens.credentials.List("alice"); len(list) != 4 {
 				t.Errorf("listed: %+v", list)
 			}
@@ -166,7 +169,7 @@ func TestCredentialsAreSwept(t *testing.T) {
 		want := []string{stays.Credential, "login of bob"}
 		slices.Sort(want)
 		for _, c := range []*Credentials{tokens.credentials, node.credentials} {
-			ids := c.index.of("")
+			ids := c.index.all()
 			slices.Sort(ids)
 			if !slices.Equal(ids, want) {
 				t.Errorf("left are %q, not %q", ids, want)

@@ -73,14 +73,18 @@ func (x *index) drop(id string) {
 	}
 }
 
-// of returns the IDs of a user's credentials; of all users where it is empty.
+// of returns the IDs of a user's credentials.
 func (x *index) of(user string) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if user == "" {
-		return slices.Collect(maps.Keys(x.items))
-	}
 	return slices.Collect(maps.Keys(x.users[user]))
+}
+
+// all returns the IDs of everybody's.
+func (x *index) all() []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Collect(maps.Keys(x.items))
 }
 
 // reserve counts a credential that is about to be stored, and names the one
@@ -211,7 +215,7 @@ func (c *Credentials) storeUses(ctx context.Context) error {
 
 // sweep deletes what has ended or was revoked with its user.
 func (c *Credentials) sweep(ctx context.Context) error {
-	for _, id := range c.index.of("") {
+	for _, id := range c.index.all() {
 		_, revision := c.store.Get(id)
 		_, alive, err := c.alive(id)
 		if err != nil || alive != 0 || revision == 0 {

@@ -76,7 +76,7 @@ func (s *SignUps) Invite(ctx context.Context, by User, role Role, lifetime time.
 // Invitations returns those that are good, the newest first.
 func (s *SignUps) Invitations() []Credential {
 	var list []Credential
-	for _, id := range s.credentials.index.of("") {
+	for _, id := range s.credentials.index.all() {
 		if r, revision, _ := s.credentials.alive(id); revision != 0 && r.Kind == kindInvitation {
 			list = append(list, r.Credential)
 		}
