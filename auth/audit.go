@@ -84,11 +84,12 @@ type (
 		Data    []byte
 	}
 	// LogRange selects records with After < Seq < Before (0: no bound), in
-	// order; with Latest the last Limit of them.
+	// order; with Latest the last Limit of them. Bytes is not used.
 	LogRange = struct {
 		Subjects      []string
 		After, Before uint64
 		Limit         int
+		Bytes         int
 		Latest        bool
 	}
 )
