@@ -55,7 +55,6 @@ func (e *redirectError) Error() string { return e.code + ": " + e.description }
 // their forms. The address of both is that of the authorization request, which
 // is checked anew each time.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
-	r = s.withRemote(r)
 	s.pages.headers(w.Header())
 	req, err := s.parseAuthorize(w, r)
 	if err == nil {

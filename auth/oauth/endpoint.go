@@ -63,7 +63,6 @@ func plainText(s string) string {
 // endpoint serves programs: it checks method and rate, and answers errors.
 func (s *Server) endpoint(limit Limiter, h func(http.ResponseWriter, *http.Request) error, methods ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = s.withRemote(r)
 		var err error
 		switch {
 		case !slices.Contains(methods, r.Method):
@@ -92,8 +91,10 @@ func (s *Server) endpoint(limit Limiter, h func(http.ResponseWriter, *http.Reque
 }
 
 // withRemote lets the audit know where a request comes from.
-func (s *Server) withRemote(r *http.Request) *http.Request {
-	return r.WithContext(auth.WithRemote(r.Context(), s.o.RemoteAddr(r)))
+func (s *Server) withRemote(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(auth.WithRemote(r.Context(), s.o.RemoteAddr(r))))
+	})
 }
 
 func (s *Server) limited(limit Limiter, r *http.Request) error {

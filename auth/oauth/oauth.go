@@ -155,6 +155,9 @@ func (s *Server) routes() map[string]http.Handler {
 	for path, h := range s.discovery() {
 		handlers[path] = get.Handler(s.endpoint(s.o.LimitDiscovery, h, http.MethodGet, http.MethodHead))
 	}
+	for path, h := range handlers {
+		handlers[path] = s.withRemote(h)
+	}
 	return handlers
 }
 
