@@ -53,6 +53,14 @@ func (s *Server) consented(person string, req request) (consent, error) {
 	return consent{}, nil
 }
 
+// holds reports whether a client has anything left of what a person granted it.
+// Who has revoked it all wants to be asked again.
+func (s *Server) holds(person, client string) bool {
+	return slices.ContainsFunc(s.o.Credentials.List(person), func(c auth.Credential) bool {
+		return c.Kind == auth.KindOAuth && c.Client == client
+	})
+}
+
 // remember keeps a decision, in place of one on the same client.
 func (s *Server) remember(r *http.Request, person string, req request, granted auth.Scopes) error {
 	redirect, err := canonicalRedirect(req.redirect)

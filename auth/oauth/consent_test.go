@@ -178,11 +178,14 @@ func TestLine13ConsentIsRememberedPerClientAndScopes(t *testing.T) {
 	again := func(changes ...string) answer {
 		return b.authorize(ask(client, append([]string{"redirect_uri", web}, changes...)...))
 	}
-	b.allow(b.signIn(again(), "alice"))
+	redeem := func(a answer) answer {
+		_, params := a.location(t)
+		return l.post(tokenPath, trade(client, params.Get("code"), "redirect_uri", web))
+	}
+	redeem(b.allow(b.signIn(again(), "alice")))
 
 	for _, scope := range []string{"", "chat:read"} {
-		_, params := again("scope", scope, "prompt", map[string]string{"chat:read": "none"}[scope]).location(t)
-		if a := l.post(tokenPath, trade(client, params.Get("code"), "redirect_uri", web)); a.status != http.StatusOK {
+		if a := redeem(again("scope", scope, "prompt", map[string]string{"chat:read": "none"}[scope])); a.status != http.StatusOK {
 			t.Errorf("%q again: %d %s", scope, a.status, a.body)
 		}
 	}
@@ -206,9 +209,15 @@ func TestLine13ConsentIsRememberedPerClientAndScopes(t *testing.T) {
 		t.Errorf("another person's consent counts: %d", page.status)
 	}
 
+	// Who has revoked all of it is asked again.
+	must(t, l.credentials.RevokeClient(t.Context(), "alice", client))
+	if page := again(); page.status != http.StatusOK || !strings.Contains(page.body, `name="decision"`) {
+		t.Errorf("after the client was revoked: %d %s", page.status, page.header.Get("Location"))
+	}
+
 	// What was not granted is asked for again, or a client that needs it would
 	// come back without it for ever. The boxes are as they were.
-	b.allow(again("prompt", "consent"), "chat:read")
+	redeem(b.allow(again("prompt", "consent"), "chat:read"))
 	page := again()
 	if got := strings.Join(matches(tickedForm, page.body), " "); page.status != http.StatusOK || got != "chat:read" {
 		t.Errorf("granted in part: %d, ticked %q", page.status, got)

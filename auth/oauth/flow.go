@@ -70,10 +70,10 @@ func (f flow) proves(proof, step, person string, query url.Values) bool {
 }
 
 // askPerson shows the page that is due: for signing in, or for consent. A
-// client that a person has allowed all of it before goes on without a page, if
-// the redirect says for sure which client it is. On loopback and with an app's
-// own scheme any program can listen, so there the person is asked each time
-// (RFC 8252, section 8.6).
+// client that a person has allowed all of it before, and that still has
+// something of it, goes on without a page, if the redirect says for sure which
+// client it is. On loopback and with an app's own scheme any program can
+// listen, so there the person is asked each time (RFC 8252, section 8.6).
 func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, req request) error {
 	silent := slices.Contains(req.prompt, "none")
 	id, signedIn := s.o.Browsers.SignedIn(r)
@@ -92,7 +92,7 @@ func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, req request) 
 		return err
 	}
 	certain := strings.HasPrefix(req.redirect, "https://")
-	if before.Granted.Include(offered) && certain && !slices.Contains(req.prompt, "consent") {
+	if before.Granted.Include(offered) && certain && s.holds(id.Subject, req.client.ID) && !slices.Contains(req.prompt, "consent") {
 		return s.allow(w, r, req, id, offered)
 	}
 	if silent {

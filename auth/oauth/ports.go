@@ -36,6 +36,7 @@ type Tokens interface {
 
 // Credentials is [auth.Credentials].
 type Credentials interface {
+	List(user string) []auth.Credential
 	Revoke(ctx context.Context, user, id string) error
 }
 
