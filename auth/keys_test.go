@@ -20,10 +20,19 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// hookedStore lets a test act when something is about to be stored.
+// hookedStore lets a test act when something is about to be stored or deleted.
 type hookedStore struct {
 	Store
-	beforePut func(key string) // called once
+	beforePut    func(key string) // called once
+	beforeDelete func()           // called once
+}
+
+func (s *hookedStore) Delete(ctx context.Context, key string, revision uint64) (bool, error) {
+	if before := s.beforeDelete; before != nil {
+		s.beforeDelete = nil
+		before()
+	}
+	return s.Store.Delete(ctx, key, revision)
 }
 
 func (s *hookedStore) Put(ctx context.Context, key string, value []byte, revision uint64) (bool, error) {

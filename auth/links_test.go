@@ -119,6 +119,28 @@ func TestAuth26LinkEnds(t *testing.T) {
 	}
 }
 
+func TestAuth26LinkRedeemedASecondTooLate(t *testing.T) {
+	users, memory := newTestUsers(t, &fakeHashes{})
+	store := &hookedStore{Store: memory}
+	var f fakeHashes
+	node, err := newUsers(store, nil, f.hasher())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := users.NewLink(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.beforePut = func(string) {
+		if _, err := users.RedeemLink(t.Context(), home, secret); err != nil {
+			t.Error(err)
+		}
+	}
+	if user, err := node.RedeemLink(t.Context(), home, secret); !errors.Is(err, ErrLink) || store.beforePut != nil {
+		t.Errorf("two got in: %+v, %v", user, err)
+	}
+}
+
 func TestAuth26LinkRedeemedAtOnce(t *testing.T) {
 	users, store := newTestUsers(t, &fakeHashes{})
 	var f fakeHashes

@@ -220,6 +220,20 @@ func TestAuth17RefreshAtOnce(t *testing.T) {
 	}
 }
 
+// Whoever comes second, by as little as it may be, gets what the first got.
+func TestAuth17RefreshASecondTooLate(t *testing.T) {
+	tokens, _, first := newFamily(t)
+	store := &hookedStore{Store: tokens.credentials.store}
+	node := newTokensOf(t, tokens.users, tokens.keys, store)
+	var faster Issued
+	store.beforePut = func(string) { faster = refresh(t, tokens, first.Refresh, Refresh{Client: "client"}, nil) }
+	slower := refresh(t, node, first.Refresh, Refresh{Client: "client"}, nil)
+	if faster.Refresh == "" || slower.Refresh != faster.Refresh {
+		t.Error("the family went two ways")
+	}
+	refresh(t, tokens, slower.Refresh, Refresh{Client: "client"}, nil)
+}
+
 // Another node, after a restart, goes on where the first was.
 func TestAuth21FamiliesSurviveARestart(t *testing.T) {
 	tokens, _, first := newFamily(t)

@@ -196,6 +196,28 @@ func TestAuth4Tickets(t *testing.T) {
 	})
 }
 
+func TestAuth4TicketRedeemedASecondTooLate(t *testing.T) {
+	tokens := newTokens(t, newKey(t), "alice")
+	store := &hookedStore{Store: tokens.credentials.store}
+	node := newTokensOf(t, tokens.users, tokens.keys, store)
+	_, id := issue(t, tokens, "alice", "")
+	ticket, err := tokens.NewTicket(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.beforeDelete = func() {
+		if _, err := tokens.Redeem(t.Context(), ticket); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := node.Redeem(t.Context(), ticket); err == nil {
+		t.Errorf("two have it: %+v", got)
+	}
+	if store.beforeDelete != nil {
+		t.Error("nobody was faster")
+	}
+}
+
 func TestAuth4TicketRedeemedAtOnce(t *testing.T) {
 	tokens := newTokens(t, newKey(t), "alice")
 	node := newTokensOf(t, tokens.users, tokens.keys, tokens.credentials.store)
