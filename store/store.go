@@ -39,6 +39,7 @@ const (
 const (
 	bucketBytes    = 64 << 20
 	sessionBytes   = 256 << 20
+	auditBytes     = 64 << 20
 	idempotencyAge = 24 * time.Hour
 	streamAge      = 10 * time.Minute
 	// streamRecords bounds the memory for subjects: there may be as many.
@@ -53,6 +54,7 @@ const (
 	Credentials = "credentials"
 	Idempotency = "idempotency" // what is in it ends after 24 hours
 	Sessions    = "sessions"
+	OAuth       = "oauth"
 )
 
 // Options say where and how to store.
@@ -81,6 +83,7 @@ type Store struct {
 	streams  []*stream
 	messages *Log
 	lines    *Log
+	audit    *Log
 	written  *Journal
 	buckets  map[string]*Bucket
 	opened   bool // the folder's state is that of this store
@@ -132,6 +135,8 @@ func specs(o Options) []spec {
 		{name: Sessions, bucket: true, maxBytes: sessionBytes, deletedFor: time.Minute, quarters: 2},
 		{name: writtenName, journal: true, maxBytes: o.StreamBytes, maxRecords: streamRecords, maxAge: streamAge, evict: true, quarters: 4},
 		{name: Credentials, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: OAuth, bucket: true, maxBytes: bucketBytes, quarters: 1},
+		{name: auditName, maxBytes: auditBytes, evict: true, quarters: 1},
 	}
 }
 
@@ -232,6 +237,8 @@ func (st *Store) openStream(ctx context.Context, slot int, sp spec, o Options) e
 		st.messages = &Log{Journal{s}}
 	case linesName:
 		st.lines = &Log{Journal{s}}
+	case auditName:
+		st.audit = &Log{Journal{s}}
 	default:
 		st.written = &Journal{s}
 	}
@@ -290,7 +297,9 @@ func (st *Store) settle(ctx context.Context, s *stream, slot int, state jetstrea
 // decidesRights reports whether the stream says who may come in or who may see
 // what. With a part of it gone a disabled user or a revoked token would be back,
 // or a private room open: rather nothing is served.
-func (s *stream) decidesRights() bool { return s.name == Users || s.name == Rooms || s.name == Credentials }
+func (s *stream) decidesRights() bool {
+	return s.name == Users || s.name == Rooms || s.name == Credentials
+}
 
 const rightsUnknown = "who may come in and see what would not be as it was: put back a copy of the folder"
 
@@ -303,13 +312,17 @@ func (st *Store) Messages() *Log { return st.messages }
 // Lines is the log of log lines. When it is full the oldest go.
 func (st *Store) Lines() *Log { return st.lines }
 
+// Audit is the log of what administrators may have to know about later. When it
+// is full the oldest go.
+func (st *Store) Audit() *Log { return st.audit }
+
 // Streams is the journal of what was streamed to clients, for those that come
 // back for it: kept for ten minutes, and when it is full the oldest records go.
 func (st *Store) Streams() *Journal { return st.written }
 
 // Bucket returns a bucket by its name: [Users], [Rooms], [Keys],
-// [Idempotency], [Sessions] or [Credentials]. Another name is a mistake of the
-// program: nil.
+// [Idempotency], [Sessions], [Credentials] or [OAuth]. Another name is a mistake
+// of the program: nil.
 func (st *Store) Bucket(name string) *Bucket { return st.buckets[name] }
 
 // Ready is nil unless a write was not answered, or a part of the store has not

@@ -36,6 +36,7 @@ const MaxData = 1 << 20
 const (
 	messagesName = "messages"
 	linesName    = "lines"
+	auditName    = "audit"
 	writtenName  = "streams"
 	livePrefix   = "live."
 )
