@@ -5,8 +5,9 @@
 //
 // # One request
 //
-// A request of a client becomes a [call]: a goroutine that runs HandleMessage
-// and appends what it has to say to a [stream]. The goroutine that net/http
+// A request of a client becomes a [call]: a goroutine that runs HandleMessage,
+// or without it the handler of a tool (see [direct]), and appends what it has to
+// say to a [stream]. The goroutine that net/http
 // gave us serves that stream, and is the only one that ever touches the
 // ResponseWriter. It waits for the first of: the response (answered as plain
 // JSON), anything else to send (the answer becomes an SSE stream on the spot),
