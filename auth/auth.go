@@ -47,7 +47,11 @@ type Identity struct {
 // issuer, subject and client, so that a refreshed token goes on where the old
 // one was, and different for everything else.
 func (id Identity) Key() string {
-	return strconv.Quote(id.Issuer) + strconv.Quote(id.Subject) + strconv.Quote(id.Client)
+	key := make([]byte, 0, 64)
+	for _, part := range []string{id.Issuer, id.Subject, id.Client} {
+		key = strconv.AppendQuote(key, part)
+	}
+	return string(key)
 }
 
 // Generation is that of the user's tokens. It changes whenever all of them end:

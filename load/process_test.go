@@ -203,6 +203,18 @@ func resident(held int) int {
 	return bound
 }
 
+// withinLimit checks what the process has used at most against its
+// --memory-limit. The race detector's own memory is no part of that.
+func (p *process) withinLimit(t *testing.T, limit int) {
+	t.Helper()
+	if raceEnabled {
+		limit *= 6
+	}
+	if most := p.memory(t, "VmHWM"); most > limit {
+		t.Errorf("the server used %d MiB, and its limit is %d", most>>20, limit>>20)
+	}
+}
+
 // goroutines asks the test server how many it has, and what they do.
 func (p *process) goroutines(t *testing.T) (n int, profile string) {
 	t.Helper()

@@ -154,7 +154,7 @@ func TestBucketAge(t *testing.T) {
 	t.Cleanup(func() { closeNow(t, st) })
 	o := Options{Memory: true, Sync: SyncAlways, Logger: testLogger()}
 	var err error
-	if st.engine, err = startInMemory(t.Context(), o, 1<<20, o.Logger); err != nil {
+	if st.engine, err = startInMemory(t.Context(), o.Sync, o.Logger); err != nil {
 		t.Fatal(err)
 	}
 	if err = st.openStream(t.Context(), 0, spec{name: "short", bucket: true, maxBytes: 1 << 20, maxAge: time.Second}, o); err != nil {

@@ -21,6 +21,9 @@ var (
 	// ErrDamaged: the data folder, or a record, cannot be read as it was written.
 	ErrDamaged = errors.New("it is damaged")
 
+	// ErrNotEmpty: a backup is restored only where nothing is.
+	ErrNotEmpty = errors.New("it is not empty")
+
 	// ErrFull: there is no room left; nothing is evicted to make some. It has a
 	// method Full.
 	ErrFull error = fullError{}

@@ -159,6 +159,7 @@ type getter struct {
 	answers *nats.Subscription
 	inbox   string
 	asked   int
+	seen    func(*nats.Msg) // is given every message of a page; may be nil
 }
 
 func (s *stream) newGetter() (*getter, error) {
@@ -272,6 +273,9 @@ func (g *getter) page(ctx context.Context, get directGet, hi uint64, fn func(Rec
 		next = seq + 1
 		if seq > hi {
 			return 0, false, nil
+		}
+		if g.seen != nil {
+			g.seen(m)
 		}
 		if r, ok := readRecord(m); ok && !fn(r) {
 			return 0, false, nil

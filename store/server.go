@@ -21,7 +21,7 @@ const (
 	startTimeout = time.Minute      // recovering a large log reads its newest blocks
 	stopTimeout  = 10 * time.Second // for the server, once everything of ours has ended
 	syncInterval = time.Second      // with Sync "interval"
-	spareBytes   = 256 << 20        // beyond the streams: batches being staged
+	noLimit      = 1 << 60          // every stream has a bound of its own, which may have been another before
 )
 
 // engine is the embedded NATS server and the connections to it. Nothing listens:
@@ -29,7 +29,6 @@ const (
 type engine struct {
 	folder string
 	sync   string
-	limit  int64 // of storage, in bytes
 	lines  *serverLog
 	// conn carries what is published, its acknowledgements and the live
 	// subscriptions, reads the replays, so that a long one delays no message.
@@ -40,9 +39,9 @@ type engine struct {
 	server *server.Server // nil while it is started anew
 }
 
-// startEngine starts the server on a folder, limited to bytes of storage.
-func startEngine(ctx context.Context, folder string, o Options, bytes int64, logger *slog.Logger) (_ *engine, err error) {
-	e := &engine{folder: folder, sync: o.Sync, limit: bytes + spareBytes, lines: &serverLog{logger: logger}}
+// startEngine starts the server on a folder.
+func startEngine(ctx context.Context, folder, sync string, logger *slog.Logger) (_ *engine, err error) {
+	e := &engine{folder: folder, sync: sync, lines: &serverLog{logger: logger}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.stop())
@@ -72,8 +71,8 @@ func (e *engine) start(ctx context.Context) error {
 		MaxPayload:             MaxData + 64<<10,
 		JetStream:              true,
 		StoreDir:               e.folder,
-		JetStreamMaxMemory:     e.limit,
-		JetStreamMaxStore:      e.limit,
+		JetStreamMaxMemory:     noLimit,
+		JetStreamMaxStore:      noLimit,
 		SyncAlways:             e.sync == SyncAlways,
 		SyncInterval:           syncInterval,
 		DisableJetStreamBanner: true,
@@ -162,12 +161,12 @@ func stopServer(srv *server.Server) error {
 
 // startInMemory starts the server for streams in memory. It insists on a folder
 // at start, but has nothing to write there: an empty one is made and removed.
-func startInMemory(ctx context.Context, o Options, bytes int64, logger *slog.Logger) (*engine, error) {
+func startInMemory(ctx context.Context, sync string, logger *slog.Logger) (*engine, error) {
 	folder, err := os.MkdirTemp("", "wigwag-")
 	if err != nil {
 		return nil, fmt.Errorf("a store in memory starts with an empty temporary folder: %w", err)
 	}
-	e, err := startEngine(ctx, folder, o, bytes, logger)
+	e, err := startEngine(ctx, folder, sync, logger)
 	if rmErr := os.RemoveAll(folder); rmErr != nil && err == nil {
 		err = errors.Join(rmErr, e.stop())
 	}

@@ -142,12 +142,8 @@ func specs(o Options) []spec {
 
 func (st *Store) open(ctx context.Context, o Options) (err error) {
 	all := specs(o)
-	var bytes int64
-	for _, sp := range all {
-		bytes += sp.maxBytes
-	}
 	if o.Memory {
-		st.engine, err = startInMemory(ctx, o, bytes, o.Logger)
+		st.engine, err = startInMemory(ctx, o.Sync, o.Logger)
 	} else {
 		if st.folder, err = openFolder(o.Dir); err != nil {
 			return err
@@ -158,7 +154,7 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 			}
 		}
 		st.room = newRoom(o.Dir, o.MinFree, o.Logger)
-		st.engine, err = startEngine(ctx, o.Dir, o, bytes, o.Logger)
+		st.engine, err = startEngine(ctx, o.Dir, o.Sync, o.Logger)
 	}
 	if err != nil {
 		return st.blame(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -221,3 +222,25 @@ func TestMemoryWritesNothing(t *testing.T) {
 }
 
 func testLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// TestBoundChanges: a store opens with another bound than it had, and keeps what
+// is beyond it.
+func TestBoundChanges(t *testing.T) {
+	dir := t.TempDir()
+	st := open(t, Options{Dir: dir, MaxBytes: 1 << 40})
+	for range 30 {
+		add(t, st.Messages(), "room", strings.Repeat("x", 100_000))
+	}
+	closeNow(t, st)
+	for _, bytes := range []int64{0, 1 << 20, 1 << 50} {
+		st = open(t, Options{Dir: dir, MaxBytes: bytes})
+		if n := len(read(t, st.Messages(), Range{Subjects: []string{"room"}, Limit: 100})); n != 30 {
+			t.Errorf("with a bound of %d there are %d records, want 30", bytes, n)
+		}
+		_, err := st.Messages().Append(t.Context(), Entry{Subject: "other", TTL: time.Second})
+		if full := bytes == 1<<20; errors.Is(err, ErrFull) != full || err != nil && !full {
+			t.Errorf("with a bound of %d: %v", bytes, err)
+		}
+		closeNow(t, st)
+	}
+}

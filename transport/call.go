@@ -14,8 +14,8 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-// call is one request on its way: HandleMessage in a goroutine of its own,
-// whose answer goes to a stream.
+// call is one request on its way: HandleMessage, or the handler of a tool, in a
+// goroutine of its own, whose answer goes to a stream.
 type call struct {
 	srv    *Server
 	msg    message
@@ -154,8 +154,6 @@ func (c *call) run() {
 func (c *call) handle() (reply []byte) {
 	ctx := c.ctx
 	v := newView(c)
-	kept := &keptError{}
-	ctx = context.WithValue(ctx, keptErrorKey{}, kept)
 	ctx = server.WithSupportedProtocolVersions(ctx, supportedVersions)
 	ctx = c.srv.mcp.WithContext(ctx, v.session())
 	defer v.finish()
@@ -192,7 +190,7 @@ func (c *call) handle() (reply []byte) {
 		}
 		return c.resultReply(resp)
 	case mcp.JSONRPCError:
-		return c.faultReply(c.explain(resp, kept.err))
+		return c.faultReply(c.explain(resp, v.kept))
 	default:
 		return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
 	}
@@ -235,15 +233,11 @@ func (c *call) failReply(err error) []byte {
 	return c.faultReply(&fault{code: mcp.INTERNAL_ERROR, msg: "internal error"})
 }
 
-// keptError keeps the typed error behind a JSON-RPC error that mcp-go answers
+// keepError keeps the typed error behind a JSON-RPC error that mcp-go answers
 // with, so that it can be told in full.
-type keptError struct{ err error }
-
-type keptErrorKey struct{}
-
 func keepError(ctx context.Context, _ any, _ mcp.MCPMethod, _ any, err error) {
-	if kept, ok := ctx.Value(keptErrorKey{}).(*keptError); ok {
-		kept.err = err
+	if v, ok := server.ClientSessionFromContext(ctx).(interface{ keep(err error) }); ok {
+		v.keep(err)
 	}
 }
 

@@ -163,6 +163,7 @@ func directCalls() []string {
 // TestDirectTools: whichever way a call goes, handlers see the same and clients
 // get the same.
 func TestDirectTools(t *testing.T) {
+	t.Parallel()
 	const version = `"io.modelcontextprotocol/protocolVersion":"2026-07-28"`
 	const caps = `"io.modelcontextprotocol/clientCapabilities":`
 	legacy := []string{

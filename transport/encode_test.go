@@ -16,13 +16,20 @@ func said() []any {
 		"", "plain", "quote \" and \\", "<&>", "\x00\n\x7f", "é🙂\u2028", "\xff", mcp.LoggingLevelInfo, mcp.LoggingLevel("<"),
 		json.RawMessage(`1`), json.RawMessage(`9007199254740993`), json.RawMessage(`"a"`), json.RawMessage(`"<"`), json.RawMessage(`"a\u0041"`),
 		json.RawMessage(` "a"`), json.RawMessage(`{ "b" : 1, "a" : "<" }`), json.RawMessage(`null`), json.RawMessage(nil),
-		map[string]any{}, none, map[string]any{"b": 1, "a": []any{"x", nil}, "<": "y", "": map[string]any{"z": 1.0, "deep": map[string]int{"q": 1}}},
-		[]string{}, []int(nil), struct {
+		map[string]any{},
+		none,
+		map[string]any{"b": 1, "a": []any{"x", nil}, "<": "y", "": map[string]any{"z": 1.0, "deep": map[string]int{"q": 1}}},
+		[]string{},
+		[]int(nil),
+		struct {
 			B int `json:"b,omitempty"`
 			A *string
 		}{},
-		mcp.NewTextContent("plain"), mcp.NewTextContent("<&>"), mcp.TextContent{}, mcp.NewImageContent("aGk=", "image/png"),
-		mcp.TextContent{Type: "text", Meta: mcp.NewMetaFromMap(map[string]any{"a": 1})}, &mcp.Meta{ProgressToken: "<"},
+		mcp.NewTextContent("plain"), mcp.NewTextContent("<&>"),
+		mcp.TextContent{},
+		mcp.NewImageContent("aGk=", "image/png"),
+		mcp.TextContent{Type: "text", Meta: mcp.NewMetaFromMap(map[string]any{"a": 1})},
+		&mcp.Meta{ProgressToken: "<"},
 	}
 }
 
@@ -50,8 +57,11 @@ func TestEncodeNotification(t *testing.T) {
 	for i, v := range said() {
 		fields["value"] = v
 		for _, params := range []mcp.NotificationParams{
-			{}, {AdditionalFields: map[string]any{}}, {AdditionalFields: fields},
-			{AdditionalFields: fields, Meta: map[string]any{"m": v}}, {Meta: map[string]any{}},
+			{},
+			{AdditionalFields: map[string]any{}},
+			{AdditionalFields: fields},
+			{AdditionalFields: fields, Meta: map[string]any{"m": v}},
+			{Meta: map[string]any{}},
 		} {
 			for _, token := range []json.RawMessage{nil, json.RawMessage(`7`), json.RawMessage(`"a<b"`)} {
 				n := mcp.JSONRPCNotification{JSONRPC: "2.0", Notification: mcp.Notification{Method: "notifications/x", Params: params}}
@@ -73,7 +83,10 @@ func TestEncodeNotification(t *testing.T) {
 func TestAppendToolResult(t *testing.T) {
 	for _, v := range said() {
 		for _, r := range []*mcp.CallToolResult{
-			{}, {StructuredContent: v}, {IsError: true, Content: []mcp.Content{}}, {Content: []mcp.Content{nil, mcp.NewTextContent("a"), mcp.NewTextContent("<")}},
+			{},
+			{StructuredContent: v},
+			{IsError: true, Content: []mcp.Content{}},
+			{Content: []mcp.Content{nil, mcp.NewTextContent("a"), mcp.NewTextContent("<")}},
 			{Result: mcp.Result{Meta: mcp.NewMetaFromMap(map[string]any{"v": v}), ResultType: "<x>"}, StructuredContent: v, IsError: true},
 			{RawStructuredContent: json.RawMessage(`{ "b" : "<", "a" : 1 }`), StructuredContent: v},
 		} {

@@ -97,7 +97,10 @@ func scanWire(raw []byte) (env wireMessage, ok bool) {
 			env.JSONRPC = mcp.JSONRPC_VERSION
 			continue
 		case "method":
-			method, ok := textOf(o.value)
+			method, ok := string(mcp.MethodToolsCall), true
+			if string(o.value) != `"tools/call"` { // nearly all are
+				method, ok = textOf(o.value)
+			}
 			if !ok || env.Method != nil {
 				return env, false
 			}

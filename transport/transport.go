@@ -5,13 +5,14 @@
 //
 // # One request
 //
-// A request of a client becomes a [call]: a goroutine that runs HandleMessage
-// and appends what it has to say to a [stream]. The goroutine that net/http
-// gave us serves that stream, and is the only one that ever touches the
-// ResponseWriter. It waits for the first of: the response (answered as plain
-// JSON), anything else to send (the answer becomes an SSE stream on the spot),
-// or ten quiet seconds (SSE with heartbeats, if the client accepts it). When
-// the connection ends it returns; the call goes on where the revision says so.
+// A request of a client becomes a [call]: a goroutine that runs HandleMessage,
+// or without it the handler of a tool (see [direct]), and appends what it has to
+// say to a [stream]. The goroutine that net/http gave us serves that stream, and
+// is the only one that ever touches the ResponseWriter. It waits for the first
+// of: the response (answered as plain JSON), anything else to send (the answer
+// becomes an SSE stream on the spot), or ten quiet seconds (SSE with heartbeats,
+// if the client accepts it). When the connection ends it returns; the call goes
+// on where the revision says so.
 //
 // # Back-pressure
 //

@@ -18,6 +18,7 @@ type view struct {
 	*peer
 	call  *call
 	token json.RawMessage // the request's progress token, exactly as sent; nil: none
+	kept  error           // what mcp-go answered the request with, if that was an error
 
 	mu   sync.Mutex    // guards slot, and orders what goes through slots
 	slot chan struct{} // closed when the newest slot has been emptied; nil: there was none
@@ -28,6 +29,8 @@ type view struct {
 func newView(c *call) *view {
 	return &view{peer: c.peer, call: c, token: c.msg.meta.progressToken(), over: make(chan struct{})}
 }
+
+func (v *view) keep(err error) { v.kept = err }
 
 // session is the view as the narrowest type that has what the call may use:
 // mcp-go looks at the methods a session has.

@@ -45,7 +45,7 @@ func (s *Server) ServeEvents(w http.ResponseWriter, r *http.Request) {
 // serveEvents returns an error only before it has begun to answer.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
-		return &refusal{http.StatusMethodNotAllowed, "Allow", http.MethodGet, "events are a stream, opened with GET"}
+		return &refusal{status: http.StatusMethodNotAllowed, header: "Allow", value: http.MethodGet, detail: "events are a stream, opened with GET"}
 	}
 	if !acceptsEvents(r) {
 		return &refusal{status: http.StatusNotAcceptable, detail: "Accept must allow " + sse.ContentType}
@@ -59,7 +59,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 		return errors.New("the request was not authenticated")
 	}
 	if s.overloaded() {
-		return unavailable("the server is short of memory and takes nothing new; try again later")
+		return unavailable(RefusedMemory, "the server is short of memory and takes nothing new; try again later")
 	}
 	welcome, leave, err := s.gate.enter(id.Subject)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer leave()
 	if s.revoked(r.Context()) {
-		return &refusal{status: http.StatusUnauthorized, detail: "the token has been revoked"}
+		return &refusal{status: http.StatusUnauthorized, detail: "the token has been revoked", reason: RefusedRevoked}
 	}
 	ctx, end := s.lifetime(r.Context(), welcome, id.Expires)
 	defer end()

@@ -38,9 +38,9 @@ func (g *gate) enter(user string) (welcome context.Context, leave func(), err er
 	case g.closed:
 		return nil, nil, errDraining
 	case g.open >= g.max:
-		return nil, nil, unavailable("all %d streams of this server are in use", g.max)
+		return nil, nil, unavailable(RefusedStreams, "all %d streams of this server are in use", g.max)
 	case g.maxPerUser >= 0 && g.users[user] != nil && g.users[user].open >= g.maxPerUser:
-		return nil, nil, tooMany("you have %d streams open, which is as many as one user may; close one first", g.maxPerUser)
+		return nil, nil, tooMany(RefusedStreams, "you have %d streams open, which is as many as one user may; close one first", g.maxPerUser)
 	}
 	v := g.users[user]
 	if v == nil || v.welcome.Err() != nil { // those who were sent off leave by themselves
@@ -66,6 +66,13 @@ func (g *gate) leave(user string, v *visitor) {
 	if g.closed && g.open == 0 {
 		close(g.idle)
 	}
+}
+
+// streams is how many are open.
+func (g *gate) streams() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open
 }
 
 // sendOff ends the streams of a user.

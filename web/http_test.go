@@ -189,6 +189,11 @@ func TestCaps(t *testing.T) {
 	eventually(t, "the stream is gone", func() bool { return f.opened() == 2 })
 	defer f.open(t, "bob", "").close()
 	refused("bob", http.StatusServiceUnavailable)
+	f.ask(t, http.MethodGet, "bob", "?types=nothing") // wrong, and so not counted
+	if n := f.web.Streams(); n != 3 {
+		t.Errorf("%d streams are open, want 3", n)
+	}
+	f.wantRefusals(t, map[string]int{RefusedStreams: 3})
 
 	f = start(t, Limits{MaxStreamsPerUser: -1})
 	for range 100 {

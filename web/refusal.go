@@ -23,6 +23,7 @@ type refusal struct {
 	header string // name of a header that goes with the status, or empty
 	value  string
 	detail string
+	reason string // why nothing was let in, for [Options.Refused]; empty: the request was wrong
 }
 
 func (e *refusal) Error() string { return e.detail }
@@ -31,15 +32,24 @@ func badRequest(format string, args ...any) error {
 	return &refusal{status: http.StatusBadRequest, detail: fmt.Sprintf(format, args...)}
 }
 
-func tooMany(format string, args ...any) error {
-	return &refusal{http.StatusTooManyRequests, "Retry-After", retryAfter(), fmt.Sprintf(format, args...)}
+// Reasons of refusals.
+const (
+	RefusedStreams  = "streams" // of the user, or of all
+	RefusedMemory   = "memory"  // the server is short of it
+	RefusedStorage  = "storage" // does not answer, or too many read it at the same time
+	RefusedDraining = "draining"
+	RefusedRevoked  = "revoked"
+)
+
+func tooMany(reason, format string, args ...any) error {
+	return &refusal{http.StatusTooManyRequests, "Retry-After", retryAfter(), fmt.Sprintf(format, args...), reason}
 }
 
-func unavailable(format string, args ...any) error {
-	return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), fmt.Sprintf(format, args...)}
+func unavailable(reason, format string, args ...any) error {
+	return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), fmt.Sprintf(format, args...), reason}
 }
 
-var errDraining = unavailable("the server is shutting down; ask again in a moment")
+var errDraining = unavailable(RefusedDraining, "the server is shutting down; ask again in a moment")
 
 // refuse answers a request with an error. What a client cannot know of is
 // logged here, and nowhere else.
@@ -52,6 +62,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.logger.LogAttrs(r.Context(), slog.LevelError, "a request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
 		no = &refusal{status: http.StatusInternalServerError, detail: "something went wrong in the server; its log says what"}
 	}
+	if no.reason != "" {
+		s.refused(no.reason)
+	}
 	if no.header != "" {
 		w.Header().Set(no.header, no.value)
 	}
@@ -61,7 +74,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // refusalOf translates an error of the hub; nil: it is internal.
 func refusalOf(err error) *refusal {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), "the log does not answer in time; ask again in a moment"}
+		return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), "the log does not answer in time; ask again in a moment", RefusedStorage}
 	}
 	e, ok := errors.AsType[*hub.Error](err)
 	if !ok {
@@ -76,6 +89,9 @@ func refusalOf(err error) *refusal {
 		no.status = http.StatusNotFound
 	case hub.Full, hub.Unavailable:
 		no.status, no.header, no.value = http.StatusServiceUnavailable, "Retry-After", retryAfter()
+		if no.reason = RefusedStorage; e.Code == hub.Full {
+			no.reason = RefusedStreams
+		}
 	}
 	return no
 }

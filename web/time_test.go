@@ -238,6 +238,7 @@ func TestManyResume(t *testing.T) {
 			t.Errorf("a stream from now on waited for %v", waited)
 		}
 		resuming.Wait()
+		f.wantRefusals(t, map[string]int{RefusedStorage: 50})
 		if waited := time.Since(began); waited > listenWithin {
 			t.Errorf("they were told after %v, want at most %v", waited, listenWithin)
 		}

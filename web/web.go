@@ -48,8 +48,11 @@ type Options struct {
 	// Overloaded tells that the server has to save memory: no new stream is let
 	// in then. It must be quick. Nil: never.
 	Overloaded func() bool
-	Logger     *slog.Logger
-	Limits     Limits
+	// Refused is told why a stream was not let in: one of the Refused constants.
+	// It must not block. Nil: nobody is told.
+	Refused func(reason string)
+	Logger  *slog.Logger
+	Limits  Limits
 }
 
 // Server serves one hub.
@@ -58,6 +61,7 @@ type Server struct {
 	actor      func(context.Context) hub.Actor
 	revoked    func(context.Context) bool
 	overloaded func() bool
+	refused    func(reason string)
 	logger     *slog.Logger
 	limits     Limits
 
@@ -71,7 +75,7 @@ type Server struct {
 // New makes a server. Call Shutdown when done.
 func New(o Options) *Server {
 	s := &Server{
-		hub: o.Hub, actor: o.Actor, revoked: o.Revoked, overloaded: o.Overloaded,
+		hub: o.Hub, actor: o.Actor, revoked: o.Revoked, overloaded: o.Overloaded, refused: o.Refused,
 		logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame,
 	}
 	if s.revoked == nil {
@@ -79,6 +83,9 @@ func New(o Options) *Server {
 	}
 	if s.overloaded == nil {
 		s.overloaded = func() bool { return false }
+	}
+	if s.refused == nil {
+		s.refused = func(string) {}
 	}
 	s.gate = newGate(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
 	s.draining, s.drain = context.WithCancel(context.Background())
@@ -99,6 +106,9 @@ func orDefault[T int | time.Duration](p *T, value T) {
 		*p = value
 	}
 }
+
+// Streams counts the open streams.
+func (s *Server) Streams() int { return s.gate.streams() }
 
 // EndUser ends the streams of a user who may no longer come in.
 func (s *Server) EndUser(user string) { s.gate.sendOff(user) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -62,6 +63,9 @@ type fixture struct {
 	client *http.Client
 	logged *safeBuffer
 	within time.Duration // what a test waits for comes, or it fails
+
+	mu      sync.Mutex
+	reasons map[string]int // of refusals; guarded by mu
 }
 
 // safeBuffer is a bytes.Buffer for several goroutines.
@@ -82,6 +86,26 @@ func (b *safeBuffer) String() string {
 	return b.buf.String()
 }
 
+// noteRefusal is told by the server.
+func (f *fixture) noteRefusal(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reasons == nil {
+		f.reasons = map[string]int{}
+	}
+	f.reasons[reason]++
+}
+
+// wantRefusals checks why how many were refused.
+func (f *fixture) wantRefusals(t *testing.T, want map[string]int) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !maps.Equal(f.reasons, want) {
+		t.Errorf("told of refusals %v, want %v", f.reasons, want)
+	}
+}
+
 // serve starts a server on a listener. dial is how its client gets there.
 func serve(t *testing.T, log hub.Log, limits Limits, listener net.Listener, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *fixture {
 	t.Helper()
@@ -92,7 +116,7 @@ func serve(t *testing.T, log hub.Log, limits Limits, listener net.Listener, dial
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.web = New(Options{Hub: f.hub, Logger: logger, Limits: limits, Actor: func(ctx context.Context) hub.Actor {
+	f.web = New(Options{Hub: f.hub, Logger: logger, Limits: limits, Refused: f.noteRefusal, Actor: func(ctx context.Context) hub.Actor {
 		id, _ := auth.FromContext(ctx)
 		return hub.Actor{Name: id.Subject}
 	}})

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"wigwag/auth"
@@ -29,8 +30,11 @@ const maxSocketPath = 100
 // desk is where the commands of the operator arrive: HTTP on DATA/admin.sock,
 // which only the owner of the data folder can open.
 type desk struct {
-	users *auth.Users
-	hub   *hub.Hub
+	users     *auth.Users
+	hub       *hub.Hub
+	store     *store.Store
+	logger    *slog.Logger
+	backingUp sync.Mutex // held while a backup is made
 }
 
 // serveDesk serves the desk until stop is called.
@@ -50,7 +54,7 @@ func serveDesk(dir string, k *kept, logger *slog.Logger) (stop func(), err error
 		return nil, errors.Join(err, listener.Close())
 	}
 	server := &http.Server{
-		Handler:      (&desk{users: k.users, hub: k.hub}).routes(),
+		Handler:      (&desk{users: k.users, hub: k.hub, store: k.store, logger: logger}).routes(),
 		ReadTimeout:  deskTimeout,
 		WriteTimeout: deskTimeout,
 		ErrorLog:     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
@@ -86,6 +90,7 @@ func (d *desk) routes() http.Handler {
 	mux.Handle("DELETE /rooms/{room}/members/{name}", answer(func(r *http.Request, _ struct{}) (any, error) {
 		return nil, d.hub.RemoveMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
 	}))
+	mux.HandleFunc("GET /backup", d.serveBackup)
 	return mux
 }
 
@@ -157,17 +162,27 @@ func (c *deskClient) do(ctx context.Context, method string, segments []string, i
 	if err != nil {
 		return err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.send(req)
 	if err != nil {
-		return fmt.Errorf("the running wigwag does not answer on admin.sock: %w", err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // what there is of it
-		return errors.New(string(bytes.TrimSpace(text)))
-	}
 	if out == nil {
 		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// send returns the desk's answer; what it refuses is an error.
+func (c *deskClient) send(req *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the running wigwag does not answer on admin.sock: %w", err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // what there is of it
+	return nil, errors.New(string(bytes.TrimSpace(text)))
 }

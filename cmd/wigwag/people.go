@@ -27,18 +27,27 @@ type operator struct {
 // command makes a parent for such commands.
 func (o *operator) command(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.PersistentFlags().StringVar(&o.data, "data", "", "the server's data folder (default: as for serve)")
+	o.register(cmd)
 	cmd.AddCommand(children...)
 	return cmd
 }
 
-// run lets fn talk to the desk of the data folder.
-func (o *operator) run(ctx context.Context, fn func(*deskClient) error) error {
+func (o *operator) register(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&o.data, "data", "", "the server's data folder (default: as for serve)")
+}
+
+// folder is the data folder.
+func (o *operator) folder() (string, error) {
 	set := o.data
 	if set == "" {
 		set = o.env["WIGWAG_DATA"]
 	}
-	dir, err := dataFolder(set, o.env)
+	return dataFolder(set, o.env)
+}
+
+// run lets fn talk to the desk of the data folder.
+func (o *operator) run(ctx context.Context, fn func(*deskClient) error) error {
+	dir, err := o.folder()
 	if err != nil {
 		return err
 	}

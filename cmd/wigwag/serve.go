@@ -89,7 +89,9 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 			return err
 		}
 	}
-	k, err := openKept(ctx, options, s.hubOptions())
+	counted, ofHub := newNumbers(s.metricsAddr), s.hubOptions()
+	ofHub.Observer = counted.ofHub()
+	k, err := openKept(ctx, options, ofHub)
 	if err != nil {
 		return err
 	}
@@ -99,6 +101,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	if err != nil {
 		return err
 	}
+	counted.ofEntrance(in)
 	if !s.memory {
 		stop, err := serveDesk(options.Dir, k, logger)
 		if err != nil {
@@ -107,7 +110,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		defer stop()
 	}
 	events := web.New(web.Options{
-		Hub: h, Actor: actor, Revoked: in.revoked, Overloaded: a.overloaded, Limits: in.eventLimits(), Logger: logger,
+		Hub: h, Actor: actor, Revoked: in.revoked, Overloaded: a.overloaded, Refused: counted.ofEvents(), Limits: in.eventLimits(), Logger: logger,
 	})
 	states, err := k.secret(ctx, "request-states")
 	if err != nil {
@@ -116,7 +119,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	t := transport.New(mcp.NewServer(mcp.Options{
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
-		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Logger: logger, Limits: in.limits,
+		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Observer: counted.ofTransport(), Logger: logger, Limits: in.limits,
 		Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states, DirectTools: true,
 	})
 	mcp.Announce(h, t)
@@ -126,6 +129,12 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 			events.EndUser(r.User)
 		}
 	})()
+
+	stopMetrics, err := counted.serve(ctx, s.metricsAddr, t, events, h, logger)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 
 	a.stored = k.store.Ready
 	server.Handler = routes(in, t, events, a, logger)

@@ -29,6 +29,7 @@ type settings struct {
 	tlsKey         string
 	logFormat      string
 	logLevel       string
+	metricsAddr    string
 	drainDelay     time.Duration
 	drainTimeout   time.Duration
 	memoryLimit    string
@@ -52,6 +53,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.tlsKey, "tls-key", "", "PEM file of the certificate's key")
 	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json", on standard error`)
 	f.StringVar(&s.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
+	f.StringVar(&s.metricsAddr, "metrics-addr", "", "address to serve /metrics on for Prometheus, without authentication, such as 127.0.0.1:9464 (default: not served)")
 	f.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to serve on after SIGTERM with /readyz failing, so that a load balancer notices")
 	f.DurationVar(&s.drainTimeout, "drain-timeout", 10*time.Second, "how long running calls may take to end after that")
 
