@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -131,7 +132,7 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		h.Set("WWW-Authenticate", f.challenge)
 	}
 	if f.retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(f.retry.Seconds())))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.retry.Seconds()))))
 	}
 	s.writeJSON(w, f.status, f.rpcError())
 	_ = http.NewResponseController(w).Flush() // the request may not have been read to its end; the answer does not wait for that

@@ -119,10 +119,11 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 	case m.method == string(mcp.MethodSubscriptionsListen):
 		return &fault{status: http.StatusBadRequest, code: mcp.METHOD_NOT_FOUND, id: m.id, msg: "subscriptions/listen is of 2026-07-28, on /mcp"}
 	default:
-		if err := s.permitted(r.Context(), m); err != nil {
-			return err
+		var c *call
+		err := s.permitted(r.Context(), m)
+		if err == nil {
+			c, err = s.newCall(r.Context(), m, sess, sess.peer, sess.out)
 		}
-		c, err := s.newCall(r.Context(), m, sess, sess.peer, sess.out)
 		switch f, ok := errors.AsType[*fault](err); {
 		case err == nil:
 			s.start(c)

@@ -40,6 +40,7 @@ const (
 	RefusedDraining = "draining"
 	RefusedRevoked  = "revoked"
 	RefusedScope    = "scope" // the token's do not allow it
+	RefusedRate     = "rate"  // the user's requests come too fast
 )
 
 // Stats is what there is at one moment.

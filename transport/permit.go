@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // A PermitFunc tells whether the request, whose context it gets, may use a
@@ -14,13 +15,37 @@ import (
 // comes with the WWW-Authenticate header that says what would do.
 type PermitFunc func(ctx context.Context, method, on string) (challenge string, ok bool)
 
+// A PaceFunc counts a use of a method, as a [PermitFunc] is told of it, by the
+// request whose context it gets. It returns 0, or how long to wait because there
+// were too many; that one does not count.
+type PaceFunc func(ctx context.Context, method, on string) time.Duration
+
 // permitted refuses requests of which one is not permitted, before any of them
 // has begun: with 403, and the challenge of the first (2025-11-25,
-// authorization, "Scope Challenge Handling").
+// authorization, "Scope Challenge Handling"). Of those that are it refuses all
+// with 429 when one comes too soon.
 func (s *Server) permitted(ctx context.Context, requests ...message) error {
-	if s.permit == nil {
+	if s.permit != nil {
+		if err := s.inScope(ctx, requests); err != nil {
+			return err
+		}
+	}
+	if s.pace == nil {
 		return nil
 	}
+	for i := range requests {
+		m := &requests[i]
+		if wait := s.pace(ctx, m.method, m.on()); wait > 0 {
+			return &fault{
+				status: http.StatusTooManyRequests, code: codeRefused, id: m.id, reason: RefusedRate, retry: max(wait, time.Second),
+				msg: "you send requests faster than one user may; wait as long as the header Retry-After says",
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) inScope(ctx context.Context, requests []message) error {
 	for i := range requests {
 		m := &requests[i]
 		if challenge, ok := s.permit(ctx, m.method, m.on()); !ok {

@@ -92,6 +92,9 @@ type Options struct {
 	Secret []byte
 	// Permit tells what a request may use. Nil: everything.
 	Permit PermitFunc
+	// Pace tells how long a request has to wait that comes too soon. Nil: none
+	// does.
+	Pace PaceFunc
 	// Overloaded tells that the server has to save memory: nothing new is let
 	// in then. It is asked for every request and must be quick. Nil: never.
 	Overloaded func() bool
@@ -124,6 +127,7 @@ type Server struct {
 	subscribable func(user, uri string) bool
 	revoked      func(context.Context) bool
 	permit       PermitFunc
+	pace         PaceFunc
 	observer     Observer
 	log          *slog.Logger
 	limits       Limits
@@ -156,6 +160,7 @@ func New(m *server.MCPServer, opts Options) *Server {
 		subscribable: opts.Subscribable,
 		revoked:      opts.Revoked,
 		permit:       opts.Permit,
+		pace:         opts.Pace,
 		observer:     opts.Observer,
 		log:          opts.Logger,
 		limits:       opts.Limits.withDefaults(),
