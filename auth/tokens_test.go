@@ -284,3 +284,24 @@ func TestNewTokensRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A token is worth no more than what it stands for, whatever is signed in it.
+func TestAuth3TokenBeyondItsCredential(t *testing.T) {
+	key := newKey(t)
+	tokens := newTokens(t, key, "alice")
+	_, granted := issue(t, tokens, "alice", "client")
+	_, web := openSession(t, tokens, "alice")
+	_, personal := newPersonal(t, tokens, "alice", Personal{Name: "x", Scopes: ScopeChatRead, Lifetime: time.Hour})
+	token := forge(t, tokens, jwt.SigningMethodES256, key, func(_, claims map[string]any) {
+		claims["sid"], claims["client_id"], claims["aud"] = granted.Credential, "client", granted.Resource
+	})
+	if id, err := tokens.Verify(t.Context(), token); err != nil || id.Scopes != ScopesEveryday {
+		t.Errorf("%s, %v", id.Scopes, err)
+	}
+	for _, credential := range []string{web.Credential, personal.ID} {
+		token := forge(t, tokens, jwt.SigningMethodES256, key, func(_, claims map[string]any) { claims["sid"] = credential })
+		if id, err := tokens.Verify(t.Context(), token); !errors.Is(err, errInvalid) {
+			t.Errorf("%+v, %v", id, err)
+		}
+	}
+}
