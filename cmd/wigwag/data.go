@@ -34,6 +34,7 @@ type kept struct {
 	users *auth.Users
 	keys  *auth.Keys
 	creds *auth.Credentials
+	audit *auth.AuditLog
 	hub   *hub.Hub
 }
 
@@ -52,14 +53,15 @@ func openKept(ctx context.Context, o store.Options, ho hub.Options) (*kept, erro
 }
 
 func (k *kept) stand(ctx context.Context, ho hub.Options, logger *slog.Logger) (err error) {
-	if k.users, err = auth.NewUsers(k.store.Bucket(store.Users), nil); err != nil {
+	k.audit = auth.NewAuditLog(k.store.Audit(), logger)
+	if k.users, err = auth.NewUsers(k.store.Bucket(store.Users), k.audit); err != nil {
 		return fmt.Errorf("users: %w", err)
 	}
 	if k.keys, err = auth.LoadKeys(ctx, k.store.Bucket(store.Keys)); err != nil {
 		return err
 	}
 	k.creds = auth.NewCredentials(auth.CredentialsOptions{
-		Store: k.store.Bucket(store.Credentials), Users: k.users, Logger: logger,
+		Store: k.store.Bucket(store.Credentials), Users: k.users, Audit: k.audit, Logger: logger,
 	})
 	if ho.Users == nil {
 		ho.Users = k.users
