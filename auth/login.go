@@ -27,11 +27,15 @@ type LoginOptions struct {
 	// RemoteAddr returns the address attempts are counted under. The default
 	// is the connection's, which behind a proxy is the same for all.
 	RemoteAddr func(*http.Request) netip.Addr
+	// Session begins a web session, by a cookie on w: for a body with
+	// "cookie": true, which is answered without tokens. Nil: there are none.
+	Session func(w http.ResponseWriter, r *http.Request, user User) error
 }
 
 type loginRequest struct {
 	Username *string `json:"username"`
 	Password *string `json:"password"`
+	Cookie   bool    `json:"cookie"`
 }
 
 type loginResponse struct {
@@ -64,15 +68,24 @@ func Login(o LoginOptions) http.Handler {
 			WriteProblem(w, http.StatusMethodNotAllowed, "Log in by POST.")
 			return
 		}
-		username, password, err := readLogin(w, r)
+		req, err := readLogin(w, r, o.Session != nil)
 		if bad, ok := errors.AsType[*problem](err); ok {
 			WriteProblem(w, bad.status, bad.detail)
 			return
 		}
 		var issued Issued
-		from := o.RemoteAddr(r)
-		user, err := o.Users.Authenticate(r.Context(), from, username, password)
-		if err == nil {
+		from, username := o.RemoteAddr(r), *req.Username
+		user, err := o.Users.Authenticate(r.Context(), from, username, *req.Password)
+		if err == nil && req.Cookie {
+			if err = o.Session(w, r, user); err == nil {
+				o.Logger.InfoContext(r.Context(), "signed in", "user", username, "remote", r.RemoteAddr)
+				w.Header().Set("Content-Type", "application/json")
+				writeJSON(w, http.StatusOK, struct {
+					Username string `json:"username"`
+				}{username})
+				return
+			}
+		} else if err == nil {
 			issued, err = o.Tokens.Login(WithRemote(r.Context(), from), user)
 		}
 		if err != nil {
@@ -84,7 +97,7 @@ func Login(o LoginOptions) http.Handler {
 		writeJSON(w, http.StatusOK, loginResponse{
 			Token:        issued.Access,
 			TokenType:    "Bearer",
-			ExpiresIn:    int64(tokenLifetime / time.Second),
+			ExpiresIn:    int64(issued.Lifetime / time.Second),
 			RefreshToken: issued.Refresh,
 		})
 	})
@@ -116,9 +129,9 @@ func refuseLogin(w http.ResponseWriter, r *http.Request, err error, refused *ref
 
 // readLogin reads the request's body. Its errors are of type *problem and
 // never quote the body.
-func readLogin(w http.ResponseWriter, r *http.Request) (username, password string, err error) {
+func readLogin(w http.ResponseWriter, r *http.Request, sessions bool) (loginRequest, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return "", "", &problem{http.StatusUnsupportedMediaType, `Send JSON, with "Content-Type: application/json".`}
+		return loginRequest{}, &problem{http.StatusUnsupportedMediaType, `Send JSON, with "Content-Type: application/json".`}
 	}
 	// Not every ResponseWriter has a connection; one without needs no bound.
 	conn := http.NewResponseController(w)
@@ -127,38 +140,38 @@ func readLogin(w http.ResponseWriter, r *http.Request) (username, password strin
 	_ = conn.SetReadDeadline(time.Time{})
 
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
-		return "", "", &problem{http.StatusRequestEntityTooLarge, "The body is longer than 16 KiB."}
+		return loginRequest{}, &problem{http.StatusRequestEntityTooLarge, "The body is longer than 16 KiB."}
 	}
 	if err != nil {
-		return "", "", &problem{http.StatusBadRequest, "The body did not arrive in whole."}
+		return loginRequest{}, &problem{http.StatusBadRequest, "The body did not arrive in whole."}
 	}
-	return parseLogin(body)
+	return parseLogin(body, sessions)
 }
 
-func parseLogin(body []byte) (username, password string, err error) {
+func parseLogin(body []byte, sessions bool) (loginRequest, error) {
 	bad := func(why string) error {
 		return &problem{http.StatusBadRequest, why + ` The body must be {"username": "…", "password": "…"}.`}
 	}
 	if !utf8.Valid(body) {
-		return "", "", bad("The body is not valid UTF-8.")
+		return loginRequest{}, bad("The body is not valid UTF-8.")
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil || fields == nil {
-		return "", "", bad("The body is not a JSON object.")
+		return loginRequest{}, bad("The body is not a JSON object.")
 	}
 	for name := range fields {
-		if name != "username" && name != "password" {
-			return "", "", bad("Unknown field " + strconv.Quote(clip(name)) + ".")
+		if name != "username" && name != "password" && (name != "cookie" || !sessions) {
+			return loginRequest{}, bad("Unknown field " + strconv.Quote(clip(name)) + ".")
 		}
 	}
 	var req loginRequest
 	if json.Unmarshal(body, &req) != nil {
-		return "", "", bad("username and password must be strings.")
+		return loginRequest{}, bad("username and password must be strings, cookie true or false.")
 	}
 	if req.Username == nil || req.Password == nil {
-		return "", "", bad("username or password is missing.")
+		return loginRequest{}, bad("username or password is missing.")
 	}
-	return *req.Username, *req.Password, nil
+	return req, nil
 }
 
 // connectionAddr is the address at the other end of the connection, or none.
