@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	audience      = "wigwag" // this service, at whatever address
-	tokenType     = "at+jwt" // RFC 9068, section 2.1
-	tokenLifetime = time.Hour
+	audience      = "wigwag"  // this service, at whatever address
+	tokenType     = "at+jwt"  // RFC 9068, section 2.1
+	tokenLifetime = time.Hour // at most: keys are kept for twice that
 )
 
 // TokenError says why a token is refused. Clients are told its text.
@@ -43,6 +43,7 @@ type Tokens struct {
 	users       *Users
 	credentials *Credentials
 	external    []*Issuer
+	lifetime    time.Duration
 	audit       Audit
 	logger      *slog.Logger
 	parser      *jwt.Parser
@@ -56,8 +57,10 @@ type TokensOptions struct {
 	Users       *Users       // required
 	Credentials *Credentials // required
 	External    []*Issuer    // others whose tokens are good here
-	Audit       Audit        // nil: nothing is recorded
-	Logger      *slog.Logger // required
+	// Lifetime of an access token, from a second to an hour; 0 is an hour.
+	Lifetime time.Duration
+	Audit    Audit        // nil: nothing is recorded
+	Logger   *slog.Logger // required
 }
 
 // claims of an access token (RFC 9068, section 2.2).
@@ -73,6 +76,12 @@ func NewTokens(o TokensOptions) (*Tokens, error) {
 	if o.Issuer == "" {
 		return nil, errors.New("tokens need an issuer")
 	}
+	if o.Lifetime == 0 {
+		o.Lifetime = tokenLifetime
+	}
+	if o.Lifetime < time.Second || o.Lifetime > tokenLifetime {
+		return nil, fmt.Errorf("the lifetime of tokens is %s; it must be from 1s to %s", o.Lifetime, tokenLifetime)
+	}
 	for _, e := range o.External {
 		if e.url == o.Issuer {
 			return nil, fmt.Errorf("issuer %s is this server", e.url)
@@ -80,7 +89,7 @@ func NewTokens(o TokensOptions) (*Tokens, error) {
 	}
 	return &Tokens{
 		issuer: o.Issuer, keys: o.Keys, users: o.Users, credentials: o.Credentials,
-		external: o.External, audit: auditOrNone(o.Audit), logger: o.Logger,
+		external: o.External, lifetime: o.Lifetime.Truncate(time.Second), audit: auditOrNone(o.Audit), logger: o.Logger,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
 			jwt.WithIssuer(o.Issuer),
@@ -92,9 +101,10 @@ func NewTokens(o TokensOptions) (*Tokens, error) {
 
 // Issued is a pair of tokens.
 type Issued struct {
-	Access   string   // good for an hour
-	Refresh  string   // good once, for 30 days
-	Identity Identity // what the access token proves
+	Access   string
+	Lifetime time.Duration // of the access token, in whole seconds
+	Refresh  string        // good once, for 30 days
+	Identity Identity      // what the access token proves
 }
 
 // Login returns tokens for a user, as returned by [Users.Authenticate], that
@@ -153,7 +163,7 @@ func (t *Tokens) newCredential(user User, c Credential, lifetime time.Duration) 
 func (t *Tokens) issue(ctx context.Context, r credential, refresh string, scopes Scopes) (Issued, error) {
 	now := time.Now().Truncate(time.Second) // what a NumericDate keeps
 	id := t.identity(r)
-	id.ID, id.Scopes, id.Expires = rand.Text(), scopes, now.Add(tokenLifetime)
+	id.ID, id.Scopes, id.Expires = rand.Text(), scopes, now.Add(t.lifetime)
 	aud := audience
 	if id.Resource != "" {
 		aud = id.Resource
@@ -183,7 +193,7 @@ func (t *Tokens) issue(ctx context.Context, r credential, refresh string, scopes
 	if err != nil {
 		return Issued{}, fmt.Errorf("sign token: %w", err)
 	}
-	return Issued{Access: signed, Refresh: refresh, Identity: id}, nil
+	return Issued{Access: signed, Lifetime: t.lifetime, Refresh: refresh, Identity: id}, nil
 }
 
 // identity is what a credential proves that was found alive.

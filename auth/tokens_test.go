@@ -277,12 +277,36 @@ func TestNewTokensRefuses(t *testing.T) {
 	for name, o := range map[string]TokensOptions{
 		"no issuer":  {},
 		"own issuer": {Issuer: testIssuer, External: []*Issuer{{url: testIssuer}}},
+		"too short":  {Issuer: testIssuer, Lifetime: time.Second - 1},
+		"too long":   {Issuer: testIssuer, Lifetime: tokenLifetime + 1},
 	} {
 		o.Keys, o.Users = keysOf(t, newKey(t)), users
 		if _, err := NewTokens(o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+func TestTokenLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens := newTokens(t, newKey(t), "alice")
+		tokens.lifetime = 5 * time.Second
+		issued, err := tokens.Login(t.Context(), find(t, tokens, "alice"))
+		if err != nil || issued.Lifetime != 5*time.Second {
+			t.Fatalf("good for %s, %v; want 5s", issued.Lifetime, err)
+		}
+		pass(5*time.Second - 1)
+		if _, err := tokens.Verify(t.Context(), issued.Access); err != nil {
+			t.Errorf("before its end: %v", err)
+		}
+		pass(1)
+		if _, err := tokens.Verify(t.Context(), issued.Access); !errors.Is(err, errExpired) {
+			t.Errorf("at its end: %v, want %v", err, errExpired)
+		}
+		if _, err := tokens.Refresh(t.Context(), issued.Refresh, Refresh{}); err != nil {
+			t.Errorf("refresh: %v", err)
+		}
+	})
 }
 
 // A token is worth no more than what it stands for, whatever is signed in it.
