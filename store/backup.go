@@ -73,7 +73,7 @@ func (st *Store) Backup(ctx context.Context, w io.Writer) (Backup, error) {
 	// What answers a repeated call must not tell of messages that are not in
 	// the backup: it is looked at before them. Rooms and users are after.
 	var parts []savedPart
-	for _, name := range []string{Idempotency, Sessions, messagesName, linesName, Rooms, Users, Keys} {
+	for _, name := range []string{Idempotency, Sessions, messagesName, linesName, Rooms, Users, Credentials, OAuth, Keys} {
 		p, err := st.savedPart(ctx, name)
 		if err != nil {
 			return Backup{}, err
