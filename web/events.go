@@ -58,19 +58,24 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errors.New("the request was not authenticated")
 	}
+	if challenge, ok := s.permit(r.Context(), q.scopes()); !ok {
+		return &refusal{http.StatusForbidden, "WWW-Authenticate", challenge, "the token is not good for this: it lacks a scope, which the header WWW-Authenticate names", RefusedScope}
+	}
 	if s.overloaded() {
 		return unavailable(RefusedMemory, "the server is short of memory and takes nothing new; try again later")
 	}
-	welcome, leave, err := s.gate.enter(id.Subject)
+	leave, err := s.gate.enter(id.Subject)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if s.revoked(r.Context()) {
+	ctx, end := s.lifetime(r.Context(), id.Expires)
+	defer end()
+	ctx, left := s.guests.enter(ctx)
+	defer left()
+	if s.revoked(ctx) {
 		return &refusal{status: http.StatusUnauthorized, detail: "the token has been revoked", reason: RefusedRevoked}
 	}
-	ctx, end := s.lifetime(r.Context(), welcome, id.Expires)
-	defer end()
 
 	st := &stream{server: s, actor: s.actor(ctx), query: q, frames: newFrames(s.encode, q.deltas)}
 	lost, err := st.begin(ctx)
@@ -84,18 +89,16 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 }
 
 // lifetime is the context of a stream, which ends when the stream has to.
-func (s *Server) lifetime(ctx, welcome context.Context, expires time.Time) (context.Context, func()) {
+func (s *Server) lifetime(ctx context.Context, expires time.Time) (context.Context, func()) {
 	deadline := time.Now().Add(spread(s.limits.StreamLifetime, 0.2))
 	if !expires.IsZero() && expires.Before(deadline) {
 		deadline = expires
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.draining, func() { cancel(errDrained) })
-	unwelcome := context.AfterFunc(welcome, func() { cancel(errLifetime) }) // whoever comes back is refused
 	ctx, free := context.WithDeadlineCause(ctx, deadline, errLifetime)
 	return ctx, func() {
 		stop()
-		unwelcome()
 		free()
 		cancel(nil)
 	}

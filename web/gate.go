@@ -1,9 +1,6 @@
 package web
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // gate counts the open streams, in all and by user.
 type gate struct {
@@ -12,56 +9,38 @@ type gate struct {
 
 	mu     sync.Mutex // guards everything below
 	open   int
-	users  map[string]*visitor // only users with an open stream
+	users  map[string]int // open streams of each; only users that have one
 	closed bool
 	idle   chan struct{} // closed when the gate is and nothing is open
 }
 
-// visitor is a user with open streams.
-type visitor struct {
-	open int
-	// welcome ends when the user may no longer be here.
-	welcome context.Context //nolint:containedctx // of a user's streams, not of a request
-	sendOff context.CancelFunc
-}
-
 func newGate(most, mostPerUser int) gate {
-	return gate{max: most, maxPerUser: mostPerUser, users: map[string]*visitor{}, idle: make(chan struct{})}
+	return gate{max: most, maxPerUser: mostPerUser, users: map[string]int{}, idle: make(chan struct{})}
 }
 
-// enter counts a stream, or says why there may not be one more. The context
-// ends when the user may no longer be here.
-func (g *gate) enter(user string) (welcome context.Context, leave func(), err error) {
+// enter counts a stream, or says why there may not be one more.
+func (g *gate) enter(user string) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.closed:
-		return nil, nil, errDraining
+		return nil, errDraining
 	case g.open >= g.max:
-		return nil, nil, unavailable(RefusedStreams, "all %d streams of this server are in use", g.max)
-	case g.maxPerUser >= 0 && g.users[user] != nil && g.users[user].open >= g.maxPerUser:
-		return nil, nil, tooMany(RefusedStreams, "you have %d streams open, which is as many as one user may; close one first", g.maxPerUser)
-	}
-	v := g.users[user]
-	if v == nil || v.welcome.Err() != nil { // those who were sent off leave by themselves
-		v = &visitor{}
-		v.welcome, v.sendOff = context.WithCancel(context.Background())
-		g.users[user] = v
+		return nil, unavailable(RefusedStreams, "all %d streams of this server are in use", g.max)
+	case g.maxPerUser >= 0 && g.users[user] >= g.maxPerUser:
+		return nil, tooMany(RefusedStreams, "you have %d streams open, which is as many as one user may; close one first", g.maxPerUser)
 	}
 	g.open++
-	v.open++
-	return v.welcome, func() { g.leave(user, v) }, nil
+	g.users[user]++
+	return func() { g.leave(user) }, nil
 }
 
-func (g *gate) leave(user string, v *visitor) {
+func (g *gate) leave(user string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--
-	if v.open--; v.open == 0 {
-		v.sendOff()
-		if g.users[user] == v {
-			delete(g.users, user)
-		}
+	if g.users[user]--; g.users[user] == 0 {
+		delete(g.users, user)
 	}
 	if g.closed && g.open == 0 {
 		close(g.idle)
@@ -73,15 +52,6 @@ func (g *gate) streams() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.open
-}
-
-// sendOff ends the streams of a user.
-func (g *gate) sendOff(user string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if v := g.users[user]; v != nil {
-		v.sendOff()
-	}
 }
 
 // close lets nobody in any more. The channel closes when everybody has left.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"wigwag/auth"
 	"wigwag/transport/sse"
 )
 
@@ -47,6 +48,17 @@ type query struct {
 
 func (q query) wants(event string) bool {
 	return len(q.types) == 0 || slices.Contains(q.types, event)
+}
+
+// scopes are what a token has to be good for.
+func (q query) scopes() (needed auth.Scopes) {
+	if q.logLevel != "" || slices.Contains(q.types, eventLog) {
+		needed = auth.ScopeLogsRead
+	}
+	if len(q.types) != 1 || q.types[0] != eventLog {
+		needed |= auth.ScopeChatRead
+	}
+	return needed
 }
 
 // kinds are the types to get from the hub; nil: all, empty: none. Messages are

@@ -39,6 +39,7 @@ const (
 	RefusedStorage  = "storage" // does not answer, or too many read it at the same time
 	RefusedDraining = "draining"
 	RefusedRevoked  = "revoked"
+	RefusedScope    = "scope" // the token's do not allow it
 )
 
 func tooMany(reason, format string, args ...any) error {

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"time"
 
+	"wigwag/auth"
 	"wigwag/hub"
 )
 
@@ -42,9 +43,13 @@ type Options struct {
 	// Actor tells who asks, from the identity in the request's context.
 	Actor func(context.Context) hub.Actor
 	// Revoked tells whether the request, whose context it gets, may no longer
-	// come in. It is asked when its stream is known to [Server.EndUser], so that
-	// none slips past that. Nil: never.
+	// come in. It is asked when its stream is known to [Server.EndRevoked], so
+	// that none slips past that. Nil: never.
 	Revoked func(context.Context) bool
+	// Permit tells whether the request, whose context it gets, may do what needs
+	// the scopes. A refusal comes with the WWW-Authenticate header that says what
+	// would do. Nil: everything.
+	Permit func(ctx context.Context, needed auth.Scopes) (challenge string, ok bool)
 	// Overloaded tells that the server has to save memory: no new stream is let
 	// in then. It must be quick. Nil: never.
 	Overloaded func() bool
@@ -60,6 +65,7 @@ type Server struct {
 	hub        *hub.Hub
 	actor      func(context.Context) hub.Actor
 	revoked    func(context.Context) bool
+	permit     func(context.Context, auth.Scopes) (challenge string, ok bool)
 	overloaded func() bool
 	refused    func(reason string)
 	logger     *slog.Logger
@@ -67,6 +73,7 @@ type Server struct {
 
 	encode func(id, name string, v any) []byte
 	gate   gate
+	guests guests
 
 	draining context.Context //nolint:containedctx // the life of the server, not of a request
 	drain    context.CancelFunc
@@ -75,11 +82,14 @@ type Server struct {
 // New makes a server. Call Shutdown when done.
 func New(o Options) *Server {
 	s := &Server{
-		hub: o.Hub, actor: o.Actor, revoked: o.Revoked, overloaded: o.Overloaded, refused: o.Refused,
+		hub: o.Hub, actor: o.Actor, revoked: o.Revoked, permit: o.Permit, overloaded: o.Overloaded, refused: o.Refused,
 		logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame,
 	}
 	if s.revoked == nil {
 		s.revoked = func(context.Context) bool { return false }
+	}
+	if s.permit == nil {
+		s.permit = func(context.Context, auth.Scopes) (string, bool) { return "", true }
 	}
 	if s.overloaded == nil {
 		s.overloaded = func() bool { return false }
@@ -110,8 +120,9 @@ func orDefault[T int | time.Duration](p *T, value T) {
 // Streams counts the open streams.
 func (s *Server) Streams() int { return s.gate.streams() }
 
-// EndUser ends the streams of a user who may no longer come in.
-func (s *Server) EndUser(user string) { s.gate.sendOff(user) }
+// EndRevoked ends the streams of which Options.Revoked says that their request
+// may no longer come in.
+func (s *Server) EndRevoked() { s.guests.sendOff(s.revoked) }
 
 // Shutdown refuses new streams with 503, tells the open ones that the server
 // stops, and waits until they have ended or ctx has, whose error it returns
