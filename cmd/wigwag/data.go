@@ -35,7 +35,11 @@ type kept struct {
 	keys  *auth.Keys
 	creds *auth.Credentials
 	audit *auth.AuditLog
-	hub   *hub.Hub
+
+	// Of the server that runs on it; zero where none does.
+	publicURL string
+	signUp    auth.SignUpMode
+	hub       *hub.Hub
 }
 
 // openKept opens the store and what stands on it. Of the hub's options those

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,29 @@ type desk struct {
 	store     *store.Store
 	logger    *slog.Logger
 	backingUp sync.Mutex // held while a backup is made
+
+	credentials *auth.Credentials
+	tokens      *auth.Tokens
+	signUps     *auth.SignUps
+	audit       *auth.AuditLog
+	publicURL   string // of the server, where one runs
+}
+
+func newDesk(k *kept, logger *slog.Logger) (*desk, error) {
+	d := &desk{
+		users: k.users, hub: k.hub, store: k.store, logger: logger,
+		credentials: k.creds, audit: k.audit, publicURL: k.publicURL,
+	}
+	var err error
+	d.tokens, err = auth.NewTokens(auth.TokensOptions{
+		Issuer: "desk", // which stands in none of the tokens that are made here
+		Keys:   k.keys, Users: k.users, Credentials: k.creds, Audit: k.audit, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.signUps, err = auth.NewSignUps(cmp.Or(k.signUp, auth.SignUpInvite), k.users, k.creds)
+	return d, err
 }
 
 // serveDesk serves the desk until stop is called.
@@ -46,6 +70,10 @@ func serveDesk(dir string, k *kept, logger *slog.Logger) (stop func(), err error
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err // left behind by a process that was killed; the folder's lock is ours
 	}
+	d, err := newDesk(k, logger)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("admin.sock: %w", err)
@@ -54,7 +82,7 @@ func serveDesk(dir string, k *kept, logger *slog.Logger) (stop func(), err error
 		return nil, errors.Join(err, listener.Close())
 	}
 	server := &http.Server{
-		Handler:      (&desk{users: k.users, hub: k.hub, store: k.store, logger: logger}).routes(),
+		Handler:      d.routes(),
 		ReadTimeout:  deskTimeout,
 		WriteTimeout: deskTimeout,
 		ErrorLog:     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
@@ -73,8 +101,12 @@ func serveDesk(dir string, k *kept, logger *slog.Logger) (stop func(), err error
 func (d *desk) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /users", answer(func(*http.Request, struct{}) (any, error) { return d.users.List() }))
-	mux.Handle("POST /users/{name}", answer(func(r *http.Request, in struct{ Password string }) (any, error) {
-		_, err := d.users.Create(r.Context(), r.PathValue("name"), in.Password, auth.RoleMember)
+	mux.Handle("POST /users/{name}", answer(func(r *http.Request, in struct {
+		Password string
+		Role     auth.Role
+	},
+	) (any, error) {
+		_, err := d.users.Create(r.Context(), r.PathValue("name"), in.Password, in.Role)
 		return nil, err
 	}))
 	mux.Handle("PUT /users/{name}/password", answer(func(r *http.Request, in struct{ Password string }) (any, error) {
@@ -91,6 +123,7 @@ func (d *desk) routes() http.Handler {
 		return nil, d.hub.RemoveMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
 	}))
 	mux.HandleFunc("GET /backup", d.serveBackup)
+	d.accounts(mux)
 	return mux
 }
 

@@ -27,7 +27,10 @@ func admit(t *testing.T, p *program) user {
 // another adds a user to the server on a data folder, and logs it in.
 func another(t *testing.T, p *program, dir, name string) user {
 	t.Helper()
-	out, code := command(t, "user", "add", name, "--data", dir)
+	if out, code := command(t, "user", "add", name, "--data", dir); code != 0 {
+		t.Fatal(out)
+	}
+	out, code := command(t, "user", "passwd", name, "--data", dir)
 	if code != 0 {
 		t.Fatal(out)
 	}

@@ -64,7 +64,7 @@ func loginCommand(env environment) *cobra.Command {
 			if err := kept.change(func(servers map[string]storedLogin) error { servers[server] = got; return nil }); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Signed in to %s as %s, for: %s\n", server, who.User, who.Scope)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Signed in to %s as %s, for: %s\n", server, who.User, who.Scopes)
 			return err
 		},
 	}
@@ -127,8 +127,8 @@ func readSecret(in io.Reader) (string, error) {
 
 // identity is who a server says one is.
 type identity struct {
-	User  string `json:"user"`
-	Scope string `json:"scope"`
+	User   string `json:"username"`
+	Scopes string `json:"scopes"`
 }
 
 // whoami asks the server whose a token is, which says that it is good, too.
@@ -142,7 +142,7 @@ func whoami(ctx context.Context, server, token string) (identity, error) {
 	if err := send(newRemoteClient(), req, &who); err != nil {
 		return identity{}, err
 	}
-	who.User, who.Scope = oneLine(who.User), oneLine(who.Scope)
+	who.User, who.Scopes = oneLine(who.User), oneLine(who.Scopes)
 	return who, nil
 }
 

@@ -32,7 +32,7 @@ type storedLogin struct {
 const loginsVersion = 1
 
 type loginsFile struct {
-	Version int              `json:"version"`
+	Version int                    `json:"version"`
 	Servers map[string]storedLogin `json:"servers"`
 }
 

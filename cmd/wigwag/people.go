@@ -89,50 +89,123 @@ func userCommand(env environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return o.print(cmd.OutOrStdout(), users, "NAME\tSTATE\tCREATED", func(w io.Writer) {
+		return o.print(cmd.OutOrStdout(), users, "NAME\tROLE\tSTATE\tCREATED", func(w io.Writer) {
 			for _, u := range users {
 				state := "active"
 				if u.Disabled {
 					state = "disabled"
 				}
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", u.Name, state, u.Created.UTC().Format("2006-01-02"))
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, state, u.Created.UTC().Format("2006-01-02"))
 			}
 		})
 	}}
 	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	return o.command("user", "Manage the people who can log in",
-		o.passwordCommand("add NAME", "Add a user", "POST", func(name string) []string { return []string{"users", name} }),
-		o.passwordCommand("passwd NAME", "Change a user's password; tokens given before end", "PUT", func(name string) []string { return []string{"users", name, "password"} }),
-		list,
+		o.addUser(), list, o.setPassword(),
+		o.linkCommand(),
+		o.change("role NAME ROLE", "Make a user an admin or a member; tokens and streams end", cobra.ExactArgs(2), "%s is now %s",
+			func(ctx context.Context, c *deskClient, args []string) error {
+				return c.do(ctx, "PUT", []string{"users", args[0], "role"}, map[string]string{"role": args[1]}, nil)
+			}),
 		o.change("disable NAME", "Let a user in no longer; tokens and streams end at once", cobra.ExactArgs(1), "%s is disabled", disable(true)),
 		o.change("enable NAME", "Let a disabled user in again", cobra.ExactArgs(1), "%s is enabled", disable(false)),
 	)
 }
 
-// passwordCommand is a command that sets a password: one line of standard
-// input, or made up and printed.
-func (o *operator) passwordCommand(use, short, method string, path func(name string) []string) *cobra.Command {
-	var fromStdin bool
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		password := auth.GeneratePassword()
-		if fromStdin {
-			line, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 4<<10)).ReadString('\n')
-			if err != nil && !errors.Is(err, io.EOF) {
+// addUser adds a user, with a link to begin with or with a password.
+func (o *operator) addUser() *cobra.Command {
+	var (
+		role      string
+		fromStdin bool
+	)
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Add a user, and print a link to sign in with",
+		Long: "Add a user. What is printed is a link with which the user signs in, once, within 24 hours, and chooses a password.\n" +
+			"With --password-stdin the user has the password that is the first line of standard input, and no link is made.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !fromStdin {
+				return o.printUserLink(cmd, args[0], role)
+			}
+			password, err := readPassword(cmd.InOrStdin())
+			if err != nil {
 				return err
 			}
-			password = strings.TrimRight(line, "\r\n")
-		}
-		err := o.run(cmd.Context(), func(c *deskClient) error {
-			return c.do(cmd.Context(), method, path(args[0]), map[string]string{"password": password}, nil)
-		})
-		if err != nil || fromStdin {
+			err = o.run(cmd.Context(), func(c *deskClient) error {
+				return c.do(cmd.Context(), "POST", []string{"users", args[0]}, map[string]string{"password": password, "role": role}, nil)
+			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s can sign in\n", args[0])
 			return err
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "The password of %s, shown only now: %s\n", args[0], password)
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", string(auth.RoleMember), "member or admin")
+	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read a password from standard input, instead of making a link")
+	return cmd
+}
+
+// linkCommand makes a link for a user who is there.
+func (o *operator) linkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "link NAME",
+		Short: "Print a link with which a user who has forgotten the password signs in, once",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(cmd *cobra.Command, args []string) error { return o.printUserLink(cmd, args[0], "") },
+	}
+}
+
+// printUserLink makes a link for a user. With a role, it makes the user, too.
+func (o *operator) printUserLink(cmd *cobra.Command, name, role string) error {
+	var made linkInfo
+	err := o.run(cmd.Context(), func(c *deskClient) error {
+		return c.do(cmd.Context(), "POST", []string{"users", name, "link"}, map[string]string{"role": role}, &made)
+	})
+	if err != nil {
 		return err
-	}}
+	}
+	return printLink(cmd, fmt.Sprintf("With this link %s signs in, once, within 24 hours.", name), made)
+}
+
+// setPassword changes a password: to one line of standard input, or to one that
+// is made up and printed.
+func (o *operator) setPassword() *cobra.Command {
+	var fromStdin bool
+	cmd := &cobra.Command{
+		Use:   "passwd NAME",
+		Short: "Change a user's password; tokens and streams end",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password := auth.GeneratePassword()
+			if fromStdin {
+				var err error
+				if password, err = readPassword(cmd.InOrStdin()); err != nil {
+					return err
+				}
+			}
+			err := o.run(cmd.Context(), func(c *deskClient) error {
+				return c.do(cmd.Context(), "PUT", []string{"users", args[0], "password"}, map[string]string{"password": password}, nil)
+			})
+			if err != nil || fromStdin {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "The password of %s, shown only now: %s\n", args[0], password)
+			return err
+		},
+	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input, instead of making one up")
 	return cmd
+}
+
+// readPassword reads a line, as it is.
+func readPassword(in io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(in, 4<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
 }
 
 func roomCommand(env environment) *cobra.Command {

@@ -27,11 +27,17 @@ func TestPeopleAndRooms(t *testing.T) {
 			code int
 			want string
 		}{
-			{"user add " + who, 0, "The password of " + who},
+			{"user add " + who, 0, "/signin?link=" + who + "."},
 			{"user add " + who, 1, "exists already"},
 			{"user add No", 1, "a-z"},
 			{"user passwd " + who, 0, "The password of " + who},
 			{"user passwd nobody", 1, "no user of that name"},
+			{"user add other --role root", 1, "role: must be admin or member"},
+			{"user link " + who, 0, "/signin?link=" + who + "."},
+			{"user link nobody", 1, "no user of that name"},
+			{"user role " + who + " admin", 0, who + " is now admin"},
+			{"user role " + who + " root", 1, "role: must be admin or member"},
+			{"user list", 0, who + "  admin  active"},
 			{"user disable " + who, 0, who + " is disabled"},
 			{"user list", 0, "disabled"},
 			{"user list --json", 0, `"Name": "` + who + `"`},
