@@ -31,6 +31,8 @@ type idp struct {
 	keys     map[string]*rsa.PrivateKey // by ID; guarded by mu
 	metadata map[string]any             // guarded by mu
 	broken   bool                       // guarded by mu
+
+	anyAlgorithm bool // keys do not say which they are for
 }
 
 // rsaKey makes keys slowly, so that they are made once.
@@ -65,11 +67,15 @@ func (p *idp) serve(w http.ResponseWriter, r *http.Request) {
 			Keys []map[string]string `json:"keys"`
 		}
 		for id, key := range p.keys {
-			set.Keys = append(set.Keys, map[string]string{
+			jwk := map[string]string{
 				"kty": "RSA", "alg": "RS256", "use": "sig", "kid": id,
 				"n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
 				"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()),
-			})
+			}
+			if p.anyAlgorithm {
+				delete(jwk, "alg")
+			}
+			set.Keys = append(set.Keys, jwk)
 		}
 		_ = json.NewEncoder(w).Encode(set)
 	default:
@@ -438,4 +444,17 @@ func TestAuth28KeysAreRefreshed(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The list of algorithms holds for keys that do not say theirs.
+func TestAuth28Algorithms(t *testing.T) {
+	p := newIDP(t)
+	p.anyAlgorithm = true
+	tokens := p.open(t, IssuerOptions{Algorithms: []string{"RS256"}})
+	if id, err := tokens.Verify(t.Context(), p.sign(t, jwt.SigningMethodRS512, rsaKey(), nil)); err == nil {
+		t.Errorf("%+v", id)
+	}
+	if _, err := tokens.Verify(t.Context(), p.token(t, nil)); err != nil {
+		t.Error(err)
+	}
 }

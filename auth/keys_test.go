@@ -355,3 +355,36 @@ func TestLoadKeysGivesUp(t *testing.T) {
 		}
 	})
 }
+
+// Rotated twice in a row, on two nodes or one, the keys of tokens that are good
+// are kept; and who finds that another node was faster does not rotate again.
+func TestAuth20RotationsInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens := newTokens(t, newKey(t), "alice")
+		token, _ := issue(t, tokens, "alice", "")
+		for range 2 {
+			if err := tokens.keys.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fresh := newTokensOf(t, tokens.users, tokens.keys, tokens.credentials.store) // has verified nothing yet
+		if _, err := fresh.Verify(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+		pass(keyLifetime)
+		store := &hookedStore{Store: tokens.keys.store}
+		slower := loadKeys(t, store)
+		store.beforePut = func(string) {
+			if err := tokens.keys.RotateWhenDue(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		before := keyIDs(t, tokens.keys)
+		if err := slower.RotateWhenDue(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got, want := keyID(t, slower), before[len(before)-1]; got != want || store.beforePut != nil {
+			t.Errorf("%s signs, not %s", got, want)
+		}
+	})
+}

@@ -165,3 +165,23 @@ func TestAuth26LinkRedeemedAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAuth26LinkOfADisabledUser(t *testing.T) {
+	users, _ := newTestUsers(t, &fakeHashes{})
+	if err := users.SetDisabled(t.Context(), "alice", true); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := users.NewLink(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := users.RedeemLink(t.Context(), home, secret); !errors.Is(err, ErrLink) {
+		t.Errorf("while disabled: %v", err)
+	}
+	if err := users.SetDisabled(t.Context(), "alice", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := users.RedeemLink(t.Context(), home, secret); err != nil {
+		t.Errorf("enabled again: %v", err)
+	}
+}
