@@ -2,89 +2,258 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
 
 	"wigwag/auth"
+	"wigwag/auth/oauth"
+	"wigwag/store"
 	"wigwag/transport"
 	"wigwag/web"
+	"wigwag/web/account"
 )
 
 // entrance is who may come in, and how.
 type entrance struct {
-	identify func(http.Handler) http.Handler // puts the identity into the context, or refuses
-	guard    func(http.Handler) http.Handler // Host and Origin
-	login    http.Handler                    // nil where there is nothing to log in to
-	revoked  func(context.Context) bool      // whether a request that came in may no longer; nil: never
-	origins  []string                        // that pages may call from
-	limits   transport.Limits
-	welcome  string // tells whoever starts the server how to begin
+	identify       func(http.Handler) http.Handler // puts the identity into the context, or refuses
+	identifyStream func(http.Handler) http.Handler // the same for /events, by other proofs, too
+	guard          func(http.Handler) http.Handler // Host and Origin
+	login          http.Handler                    // nil where there is nothing to log in to
+	api, pages     map[string]http.Handler         // of accounts, by path, but for the login
+	oauth          map[string]http.Handler         // of the authorization server, by path
+	permission     *permission
+	revoked        func(context.Context) bool // whether a request that came in may no longer; nil: never
+	audit          auth.Audit                 // nil where there are no accounts
+	proxies        proxies
+	alwaysHTTPS    bool
+	origins        []string // that pages may call from
+	limits         transport.Limits
+	welcome        string // tells whoever starts the server how to begin
+	closers        []func()
 }
 
+// Requests of one address.
+const (
+	signInEvery, signInBurst       = time.Second / 5, 300
+	signUpEvery, signUpBurst       = 10 * time.Second, 60
+	registerEvery, registerBurst   = 10 * time.Second, 60 // OAuth clients
+	discoveryEvery, discoveryBurst = time.Second / 20, 600
+	authorizeEvery, authorizeBurst = time.Second / 2, 120
+)
+
 // newEntrance sets up authentication. On the first start it makes the admin.
+// Close it, also where this fails.
 func newEntrance(ctx context.Context, s settings, env environment, urls []string, k *kept, logger *slog.Logger) (*entrance, error) {
-	in := &entrance{limits: s.userLimits(), origins: append(append([]string(nil), urls...), s.allowedOrigins...)}
+	in := &entrance{
+		limits: s.userLimits(), origins: append(slices.Clone(urls), s.allowedOrigins...),
+		permission: &permission{methods: methodScopes(), tools: toolScopes()},
+		proxies:    proxies{nets: s.proxyNets, only: s.tlsCert == "" && len(s.proxyNets) > 0},
+	}
+	in.alwaysHTTPS = !slices.ContainsFunc(urls, func(u string) bool { return !strings.HasPrefix(u, "https:") })
+	exempt := []string{"/healthz", "/readyz"}
+	if s.auth == authNone {
+		in.identify, in.identifyStream = auth.Anonymous, auth.Anonymous
+		in.welcome = fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", firstCall, urls[0])
+	} else {
+		if err := in.accounts(ctx, s, env, urls, k, logger); err != nil {
+			return in, err
+		}
+		exempt = append(exempt, slices.Collect(maps.Keys(in.oauth))...)
+	}
 	var err error
 	in.guard, err = auth.Guard(auth.GuardOptions{
-		PublicURLs: urls, Hosts: s.allowedHosts, Origins: s.allowedOrigins, Exempt: []string{"/healthz", "/readyz"}, Logger: logger,
+		PublicURLs: urls, Hosts: s.allowedHosts, Origins: s.allowedOrigins, Exempt: exempt, Logger: logger,
 	})
-	if err != nil {
-		return nil, err
-	}
-	if s.auth == "none" {
-		in.identify = auth.Anonymous
-		in.welcome = fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", firstCall, urls[0])
-		return in, nil
-	}
+	return in, err
+}
 
+// close ends what works in the background.
+func (in *entrance) close() {
+	for _, end := range slices.Backward(in.closers) {
+		end()
+	}
+}
+
+// accounts sets up all that is of people and their tokens.
+func (in *entrance) accounts(ctx context.Context, s settings, env environment, urls []string, k *kept, logger *slog.Logger) error {
+	external, err := s.issuers.open(urls, logger)
+	for _, e := range external {
+		in.closers = append(in.closers, e.Close)
+	}
+	if err != nil {
+		return err
+	}
 	tokens, err := auth.NewTokens(auth.TokensOptions{
-		Issuer: urls[0], Keys: k.keys, Users: k.users, Credentials: k.creds, Logger: logger,
+		Issuer: urls[0], Keys: k.keys, Users: k.users, Credentials: k.creds, External: external, Audit: k.audit, Logger: logger,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	in.identify = auth.Bearer(auth.BearerOptions{Verifier: tokens, Logger: logger})
 	in.revoked = func(ctx context.Context) bool {
-		id, _ := auth.FromContext(ctx) // Bearer put it there
+		id, _ := auth.FromContext(ctx) // whoever identified the request put it there
 		return tokens.Revoked(id)
 	}
-	in.login = auth.Login(auth.LoginOptions{Users: k.users, Tokens: tokens, Logger: logger})
-	first, password, err := firstAdmin(ctx, env, k.users)
-	if err != nil {
-		return nil, err
+	in.audit = k.audit
+	in.permission.calls, in.permission.sends = perSecond(s.callRate), perSecond(s.sendRate)
+
+	var server *oauth.Server // used only by requests, when it is there
+	if s.auth == authOAuth {
+		in.permission.resource = func(r *http.Request) string { return server.Resource(r) }
 	}
-	if password == "" { // whoever gave it knows how to log in; no token in logs that others may keep
-		in.welcome = fmt.Sprintf("\nLog in for a token:\n\n  curl --json '{\"username\":\"%s\",\"password\":\"…\"}' %s/api/login\n\n", admin, urls[0])
-		return in, nil
+	bearer := auth.Bearer(auth.BearerOptions{Verifier: tokens, Resource: in.permission.resource, Logger: logger})
+	in.identify = func(next http.Handler) http.Handler { return bearer(known(next)) }
+	signUps, err := auth.NewSignUps(auth.SignUpMode(s.signUp), k.users, k.creds)
+	if err != nil {
+		return err
+	}
+	accounts, err := account.New(account.Options{
+		Users: k.users, Tokens: tokens, Credentials: k.creds, SignUps: signUps, Audit: k.audit,
+		Bearer: bearer, Resource: in.permission.resource, PublicURL: addresses(urls).of, QueryToken: s.queryToken,
+		LimitSignIn: auth.NewLimiter(signInEvery, signInBurst), LimitSignUp: auth.NewLimiter(signUpEvery, signUpBurst), Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	in.identifyStream = func(next http.Handler) http.Handler { return accounts.IdentifyStream(known(next)) }
+	in.api, in.pages = accounts.API(known), accounts.Pages()
+	in.login = in.api[loginPath]
+	delete(in.api, loginPath)
+	if s.auth == authOAuth {
+		server, err = oauth.New(oauth.Options{
+			PublicURLs: urls, Browsers: accounts, Users: k.users, Tokens: tokens, Credentials: k.creds, Keys: k.keys,
+			Store: k.store.Bucket(store.OAuth), Audit: k.audit, NoRegistration: s.registration == registrationOff,
+			LimitRegistration: auth.NewLimiter(registerEvery, registerBurst),
+			LimitDiscovery:    auth.NewLimiter(discoveryEvery, discoveryBurst),
+			LimitAuthorize:    auth.NewLimiter(authorizeEvery, authorizeBurst),
+			Logger:            logger,
+		})
+		if err != nil {
+			return err
+		}
+		in.closers = append(in.closers, server.Close)
+		in.oauth = server.Handlers()
+	}
+	in.closers = append(in.closers, rotateKeys(ctx, k.keys, logger))
+	in.welcome, err = welcome(ctx, env, urls[0], k.users, tokens)
+	return err
+}
+
+const loginPath = "/api/login"
+
+// addresses are the public URLs.
+type addresses []string
+
+// of is the address by which a request came: of those with its host the one
+// with its scheme, where that is known; else the first.
+func (a addresses) of(r *http.Request) string {
+	found := ""
+	for _, raw := range a {
+		u, err := url.Parse(raw)
+		if err != nil || bareHost(u.Host) != bareHost(r.Host) {
+			continue
+		}
+		if found = raw; u.Scheme == "https" && (r.TLS != nil || byHTTPS(r)) {
+			break
+		}
+	}
+	if found == "" {
+		found = a[0]
+	}
+	return strings.TrimSuffix(found, "/")
+}
+
+// bareHost is a Host in lower case, without a default port.
+func bareHost(host string) string {
+	host = strings.ToLower(host)
+	return strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")
+}
+
+const rotationCheck = time.Hour
+
+// rotateKeys has tokens signed by another key when it is time, until stop is
+// called.
+func rotateKeys(ctx context.Context, keys *auth.Keys, logger *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(rotationCheck)
+		defer tick.Stop()
+		for {
+			if err := keys.RotateWhenDue(ctx); err != nil && ctx.Err() == nil {
+				logger.LogAttrs(ctx, slog.LevelError, "the signing key was not rotated; the one before stays", slog.Any("error", err))
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// welcome is what whoever starts the server is told. On the first start, and
+// until somebody has used it, that is a link to sign in as the admin.
+func welcome(ctx context.Context, env environment, at string, users *auth.Users, tokens *auth.Tokens) (string, error) {
+	first, link, err := firstAdmin(ctx, env, users)
+	if err != nil {
+		return "", err
+	}
+	if link == "" { // no token in logs that others may keep
+		return fmt.Sprintf("\nLog in for a token:\n\n  curl --json '{\"username\":\"%s\",\"password\":\"…\"}' %s%s\n\n", admin, at, loginPath), nil
 	}
 	issued, err := tokens.Login(ctx, first)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	in.welcome = fmt.Sprintf("\nThe password of the user %q, shown only now:\n\n  %s\n\nSay something (the token is good for one hour; POST /api/login gives the next):\n\n  %s -H 'Authorization: Bearer %s' %s/mcp\n\n",
-		admin, password, firstCall, issued.Access, urls[0])
-	return in, nil
+	return fmt.Sprintf("\nChoose a password for the user %q (the link is good once, for a day):\n\n  %s\n\nOr say something first (the token is good for an hour, or until the password is chosen):\n\n  %s -H 'Authorization: Bearer %s' %s/mcp\n\n",
+		admin, account.SignInLink(at, link), firstCall, issued.Access, at), nil
 }
 
-// firstAdmin makes the admin where there is no user yet, with the password that
-// the environment gives, or with one made up, which it returns.
-func firstAdmin(ctx context.Context, env environment, users *auth.Users) (first auth.User, madeUp string, err error) {
+// firstAdmin makes the admin where there is no user yet: with the password that
+// the environment gives, or with a link to choose one by. As long as the admin is
+// the only user and has none, there is another link.
+func firstAdmin(ctx context.Context, env environment, users *auth.Users) (first auth.User, link string, err error) {
 	password, given, err := env.lookup("WIGWAG_ADMIN_PASSWORD")
 	if err != nil {
 		return auth.User{}, "", err
 	}
-	if there, err := users.List(); err != nil || len(there) > 0 {
+	there, err := users.List()
+	switch {
+	case err != nil:
+		return auth.User{}, "", err
+	case len(there) == 1 && there[0].Name == admin && !there[0].HasPassword && !there[0].Disabled:
+		link, err = users.NewLink(ctx, admin)
+		return there[0], link, err
+	case len(there) > 0:
+		return auth.User{}, "", nil
+	case given:
+		if _, err = users.Create(ctx, admin, password, auth.RoleAdmin); err != nil {
+			return auth.User{}, "", fmt.Errorf("WIGWAG_ADMIN_PASSWORD: %w", err)
+		}
+		return auth.User{}, "", nil
+	}
+	if link, err = users.CreateWithLink(ctx, admin, auth.RoleAdmin); err != nil {
 		return auth.User{}, "", err
 	}
-	if !given {
-		madeUp = auth.GeneratePassword()
-		password = madeUp
+	if there, err = users.List(); err == nil && len(there) != 1 {
+		err = errors.New("somebody else makes users at the same time: start again")
 	}
-	if first, err = users.Create(ctx, admin, password, auth.RoleAdmin); err != nil {
-		return auth.User{}, "", fmt.Errorf("WIGWAG_ADMIN_PASSWORD: %w", err)
+	if err != nil {
+		return auth.User{}, "", err
 	}
-	return first, madeUp, nil
+	return there[0], link, nil
 }
 
 // eventLimits are those of GET /events.

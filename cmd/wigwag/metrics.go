@@ -55,6 +55,7 @@ func (n *numbers) ofEntrance(in *entrance) {
 	}
 	in.guard = n.gate("foreign", in.guard)
 	in.identify = n.gate("unauthenticated", in.identify)
+	in.identifyStream = n.gate("unauthenticated", in.identifyStream)
 	if in.login != nil {
 		in.login = n.loginOf(in.login)
 	}

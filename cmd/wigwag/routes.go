@@ -22,7 +22,7 @@ const plainWriteTimeout = 30 * time.Second
 func routes(in *entrance, t *transport.Server, events *web.Server, a *admission, logger *slog.Logger) http.Handler {
 	pages := cors.New(cors.Options{
 		AllowedOrigins: in.origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
+		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{"*"}, // among them Mcp-Param-…, whose names are the tools'
 		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After"},
 		MaxAge:         600,
@@ -31,9 +31,18 @@ func routes(in *entrance, t *transport.Server, events *web.Server, a *admission,
 	r.Handle("/mcp", pages.Handler(in.identify(http.HandlerFunc(t.ServeMCP))))
 	r.Handle("/sse", pages.Handler(in.identify(http.HandlerFunc(t.ServeSSE))))
 	r.Handle("/messages", pages.Handler(in.identify(http.HandlerFunc(t.ServeMessages))))
-	r.Handle("/events", pages.Handler(in.identify(http.HandlerFunc(events.ServeEvents))))
+	r.Handle("/events", pages.Handler(in.identifyStream(http.HandlerFunc(events.ServeEvents))))
 	if in.login != nil {
-		r.Handle("/api/login", pages.Handler(a.only(in.login)))
+		r.Handle(loginPath, pages.Handler(a.only(in.login)))
+	}
+	for path, h := range in.api {
+		r.Handle(path, pages.Handler(a.only(withPathValues(h))))
+	}
+	for path, h := range in.pages {
+		r.Handle(path, a.only(h))
+	}
+	for path, h := range in.oauth { // each with the CORS policy that it needs
+		r.Handle(path, a.only(h))
 	}
 	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	r.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -47,7 +56,17 @@ func routes(in *entrance, t *transport.Server, events *web.Server, a *admission,
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		auth.WriteProblem(w, http.StatusNotFound, "there is nothing at this address; MCP is at /mcp")
 	})
-	return accessLog(logger, a.lastAnswer(withDeadline(in.guard(r))))
+	return secured(in.alwaysHTTPS, in.proxies.handler(accessLog(logger, a.lastAnswer(withDeadline(watched(in.audit, in.guard(r)))))))
+}
+
+// withPathValues lets a handler find the variables of its path.
+func withPathValues(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range mux.Vars(r) {
+			r.SetPathValue(name, value)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

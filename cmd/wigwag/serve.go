@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,7 +42,8 @@ func serveCommand(env environment) *cobra.Command {
 		Long: "Run the server until SIGTERM or SIGINT.\n\n" +
 			"Every flag --x-y can be set as WIGWAG_X_Y, or as WIGWAG_X_Y_FILE with the path of a file that holds the value,\n" +
 			"or as a line \"x-y = value\" in the config file. A flag goes before the environment, and that before the file.\n" +
-			"WIGWAG_ADMIN_PASSWORD (or _FILE) sets the password of the user \"admin\"; without it one is made up and printed.",
+			"WIGWAG_ADMIN_PASSWORD (or _FILE) sets the password of the user \"admin\" on the first start; without it that prints a link\n" +
+			"to choose one by.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := env.apply(cmd.Flags(), configFile); err != nil {
@@ -98,9 +101,11 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	defer func() { err = errors.Join(err, k.close()) }()
 	h := k.hub
 	in, err := newEntrance(ctx, s, env, urls, k, logger)
+	defer in.close()
 	if err != nil {
 		return err
 	}
+	k.publicURL, k.signUp = urls[0], auth.SignUpMode(s.signUp)
 	counted.ofEntrance(in)
 	if !s.memory {
 		stop, err := serveDesk(options.Dir, k, logger)
@@ -110,7 +115,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		defer stop()
 	}
 	events := web.New(web.Options{
-		Hub: h, Actor: actor, Revoked: in.revoked, Overloaded: a.overloaded, Refused: counted.ofEvents(), Limits: in.eventLimits(), Logger: logger,
+		Hub: h, Actor: actor, Revoked: in.revoked, Permit: in.permission.allow, Overloaded: a.overloaded, Refused: counted.ofEvents(), Limits: in.eventLimits(), Logger: logger,
 	})
 	states, err := k.secret(ctx, "request-states")
 	if err != nil {
@@ -120,14 +125,15 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
 	}), transport.Options{
 		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Observer: counted.ofTransport(), Logger: logger, Limits: in.limits,
-		Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states, DirectTools: true,
+		Permit: in.permission.permit, Pace: in.permission.pace, Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states, DirectTools: true,
 	})
 	mcp.Announce(h, t)
 	defer k.creds.OnRevoked(func(r auth.Revocation) {
-		if r.Credential == "" { // of one alone the next request is refused
+		if r.Credential == "" { // all the user has
 			t.EndUser(r.User)
-			events.EndUser(r.User)
 		}
+		t.EndRevoked()
+		events.EndRevoked()
 	})()
 
 	stopMetrics, err := counted.serve(ctx, s.metricsAddr, t, events, h, logger)
@@ -249,7 +255,7 @@ func publicURLs(s settings, bound net.Addr) ([]string, error) {
 		return nil, fmt.Errorf("--addr %s is not a TCP address", s.addr)
 	}
 	loopback := tcp.IP.IsLoopback()
-	if !loopback && s.auth == "none" {
+	if !loopback && s.auth == authNone {
 		return nil, fmt.Errorf("--auth=none is for loopback addresses only, and %s is not one", tcp)
 	}
 	if len(s.publicURLs) == 0 {
@@ -269,22 +275,24 @@ func publicURLs(s settings, bound net.Addr) ([]string, error) {
 		}
 		return urls, nil
 	}
-	for _, raw := range s.publicURLs {
+	urls := make([]string, len(s.publicURLs))
+	for i, raw := range s.publicURLs {
+		urls[i] = strings.TrimSuffix(raw, "/")
 		u, err := url.Parse(raw)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			return nil, fmt.Errorf("--public-url %q must be http:// or https:// and a host, without a path", raw)
 		}
-		if !loopback && s.tlsCert == "" && u.Scheme != "https" {
-			return nil, fmt.Errorf("tokens would travel in the clear: with --addr %s, give --tls-cert and --tls-key, or an https --public-url if a proxy in front does TLS", tcp)
+		if !loopback && s.tlsCert == "" && (u.Scheme != "https" || len(s.proxyNets) == 0) {
+			return nil, fmt.Errorf("tokens would travel in the clear: with --addr %s, give --tls-cert and --tls-key; or, if a proxy in front does TLS, an https --public-url and the proxy's address as --trusted-proxy", tcp)
 		}
 	}
-	return s.publicURLs, nil
+	return urls, nil
 }
 
 // actor is who calls, from the token that was verified.
 func actor(ctx context.Context) hub.Actor {
 	id, _ := auth.FromContext(ctx) // every route to a tool sets it; without it nobody is called ""
-	return hub.Actor{Name: id.Subject, Via: id.Client}
+	return hub.Actor{Name: id.Subject, Via: cmp.Or(id.ClientName, id.Client)}
 }
 
 func owner(r *http.Request) transport.Owner {

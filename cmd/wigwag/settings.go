@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"wigwag/auth"
 	"wigwag/hub"
 	"wigwag/store"
 	"wigwag/transport"
@@ -23,6 +25,14 @@ type settings struct {
 	addr           string
 	auth           string
 	publicURLs     []string
+	trustedProxies []string
+	proxyNets      []netip.Prefix // of trustedProxies
+	signUp         string
+	registration   string // of OAuth clients
+	queryToken     bool
+	issuers        issuerSettings
+	callRate       int
+	sendRate       int
 	allowedHosts   []string
 	allowedOrigins []string
 	tlsCert        string
@@ -45,8 +55,13 @@ type settings struct {
 
 func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
-	f.StringVar(&s.auth, "auth", "token", `who may come in: "token" (a login token on every request) or "none" (everybody, as "anonymous"; on loopback only)`)
+	f.StringVar(&s.auth, "auth", authOAuth, `who may come in: "oauth" (who has a token, which MCP clients get by a sign-in in the browser), "token" (the same without OAuth: clients are given a token) or "none" (everybody, as "anonymous"; on loopback only)`)
 	f.StringArrayVar(&s.publicURLs, "public-url", nil, "an address clients use, such as https://chat.example.com; the first is the issuer of tokens; may be repeated (default: the address listened on, under the loopback names)")
+	f.StringArrayVar(&s.trustedProxies, "trusted-proxy", nil, "address or network of a proxy in front, such as 10.0.0.2 or 10.0.0.0/8, which is believed in X-Forwarded-For (or Forwarded) and X-Forwarded-Proto; may be repeated")
+	f.StringVar(&s.signUp, "signup", string(auth.SignUpOff), `who may make an account: "off" (nobody), "invite" (who has an invitation) or "open" (everybody)`)
+	f.StringVar(&s.registration, "client-registration", registrationOpen, `"open" (OAuth clients register themselves) or "off" (only those that publish a metadata document)`)
+	f.BoolVar(&s.queryToken, "query-token", false, "take access tokens as ?token= on /events, where they end up in logs of others; a ticket does not")
+	s.issuers.register(f)
 	f.StringArrayVar(&s.allowedHosts, "allowed-host", nil, "a further Host that requests may name, such as wigwag.internal:8080; may be repeated")
 	f.StringArrayVar(&s.allowedOrigins, "allowed-origin", nil, "a further Origin that pages may call from, such as http://localhost:6274; may be repeated")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "PEM file of the TLS certificate and its chain")
@@ -72,6 +87,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&l.MaxStreams, "max-streams", 10_000, "listening streams at a time; also sessions, and running calls")
 	f.IntVar(&l.MaxStreamsPerUser, "max-streams-per-user", 64, "listening streams one user may have (not with --auth=none)")
 	f.IntVar(&l.MaxCallsPerUser, "max-calls-per-user", 32, "calls one user may have running, and messages on their way in parts (not with --auth=none)")
+	f.IntVar(&s.callRate, "call-rate", 1000, "MCP requests a second of one user, and ten times as many at once; 0 is no limit (not with --auth=none)")
+	f.IntVar(&s.sendRate, "send-rate", 100, "messages, notifications, log lines and new rooms a second of one user, and ten times as many at once; 0 is no limit (not with --auth=none)")
 	f.IntVar(&l.MaxSessionsPerUser, "max-sessions-per-user", 64, "MCP sessions one user may have; beyond it the one idle longest ends (not with --auth=none)")
 	f.DurationVar(&l.SessionIdle, "session-idle", 24*time.Hour, "an MCP session ends after so long without use")
 	f.DurationVar(&l.StreamLifetime, "stream-lifetime", 30*time.Minute, "a listening connection is asked to reconnect after so long, give or take 20 %")
@@ -82,8 +99,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 }
 
 func (s *settings) check() error {
-	if s.auth != "token" && s.auth != "none" {
-		return fmt.Errorf(`--auth is %q; allowed are "token" and "none"`, s.auth)
+	if err := s.checkAccounts(); err != nil {
+		return err
 	}
 	if s.sync != store.SyncAlways && s.sync != store.SyncInterval {
 		return fmt.Errorf("--sync is %q; allowed are %q and %q", s.sync, store.SyncAlways, store.SyncInterval)
@@ -117,7 +134,7 @@ func (s *settings) check() error {
 // limits of one user would be limits of all.
 func (s *settings) userLimits() transport.Limits {
 	l := s.limits
-	if s.auth == "none" {
+	if s.auth == authNone {
 		l.MaxStreamsPerUser, l.MaxCallsPerUser, l.MaxSessionsPerUser = -1, -1, -1
 	}
 	return l
@@ -131,7 +148,7 @@ func (s *settings) hubOptions() hub.Options {
 		MaxListeners:      2 * l.MaxStreams, // streams of /events, and calls that wait
 		MaxStreamsPerUser: l.MaxCallsPerUser,
 	}
-	if s.auth == "none" {
+	if s.auth == authNone {
 		o.Users, o.MaxRoomsPerUser, o.MaxKeysPerUser = everybody{}, -1, -1
 	}
 	return o

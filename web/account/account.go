@@ -78,25 +78,26 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// API returns the handler of every path of programs. Those in braces are
-// variables that the router is to set with [http.Request.SetPathValue].
-func (s *Server) API() map[string]http.Handler {
+// API returns the handler of every path of programs, as patterns of
+// [http.ServeMux]. known is told of each request whose identity was found.
+func (s *Server) API(known func(http.Handler) http.Handler) map[string]http.Handler {
 	type methods = map[string]endpoint
+	signedIn := func(m methods) http.Handler { return s.Identify(known(s.serve(m))) }
 	return map[string]http.Handler{
 		"/api/login":            s.limit(s.o.LimitSignIn, http.HandlerFunc(s.login)),
 		"/api/refresh":          s.limit(s.o.LimitSignIn, s.serve(methods{"POST": s.refresh})),
 		"/api/register":         s.limit(s.o.LimitSignUp, s.serve(methods{"POST": s.register})),
-		"/api/logout":           s.Identify(s.serve(methods{"POST": s.logout})),
-		"/api/session":          s.Identify(s.serve(methods{"GET": s.session})),
-		"/api/password":         s.limit(s.o.LimitSignIn, s.Identify(s.serve(methods{"POST": s.own(s.changePassword)}))),
-		"/api/tokens":           s.Identify(s.serve(methods{"GET": s.own(s.listTokens), "POST": s.own(s.createToken)})),
-		"/api/tokens/{id}":      s.Identify(s.serve(methods{"DELETE": s.own(s.revokeToken)})),
-		"/api/stream-ticket":    s.Identify(s.serve(methods{"POST": s.createTicket})),
-		"/api/users":            s.Identify(s.serve(methods{"GET": s.admin(s.listUsers), "POST": s.admin(s.createUser)})),
-		"/api/users/{name}":     s.Identify(s.serve(methods{"PATCH": s.admin(s.changeUser)})),
-		"/api/invitations":      s.Identify(s.serve(methods{"GET": s.admin(s.listInvitations), "POST": s.admin(s.invite)})),
-		"/api/invitations/{id}": s.Identify(s.serve(methods{"DELETE": s.admin(s.withdraw)})),
-		"/api/audit":            s.Identify(s.serve(methods{"GET": s.admin(s.readAudit)})),
+		"/api/logout":           signedIn(methods{"POST": s.logout}),
+		"/api/session":          signedIn(methods{"GET": s.session}),
+		"/api/password":         s.limit(s.o.LimitSignIn, signedIn(methods{"POST": s.own(s.changePassword)})),
+		"/api/tokens":           signedIn(methods{"GET": s.own(s.listTokens), "POST": s.own(s.createToken)}),
+		"/api/tokens/{id}":      signedIn(methods{"DELETE": s.own(s.revokeToken)}),
+		"/api/stream-ticket":    signedIn(methods{"POST": s.createTicket}),
+		"/api/users":            signedIn(methods{"GET": s.admin(s.listUsers), "POST": s.admin(s.createUser)}),
+		"/api/users/{name}":     signedIn(methods{"PATCH": s.admin(s.changeUser)}),
+		"/api/invitations":      signedIn(methods{"GET": s.admin(s.listInvitations), "POST": s.admin(s.invite)}),
+		"/api/invitations/{id}": signedIn(methods{"DELETE": s.admin(s.withdraw)}),
+		"/api/audit":            signedIn(methods{"GET": s.admin(s.readAudit)}),
 	}
 }
 
