@@ -56,7 +56,7 @@ func (l *loopback) serve(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(l.state)) != 1 || q.Get("iss") != l.issuer {
 		w.WriteHeader(http.StatusBadRequest)
-		_, _ = w.Write([]byte("<!doctype html><title>wigwag</title><p>That is not the answer to what was asked for. Start again with wigwag login.\n"))
+		writePage(w, "That is not the answer to what was asked for. Start again with wigwag login.")
 		return
 	}
 	a := answered{code: q.Get("code")}
@@ -69,7 +69,13 @@ func (l *loopback) serve(w http.ResponseWriter, r *http.Request) {
 	case l.answers <- a:
 	default: // the first one counts
 	}
-	_, _ = w.Write([]byte("<!doctype html><title>wigwag</title><p>" + text + "\n"))
+	writePage(w, text)
+}
+
+// writePage writes a page of one line, which must be a constant.
+func writePage(w http.ResponseWriter, text string) {
+	const begin, end = `<!doctype html><html lang="en"><head><meta name="color-scheme" content="light dark"><title>wigwag</title></head><body><p>`, "</p></body></html>\n"
+	_, _ = w.Write([]byte(begin + text + end)) // fails only when the browser is gone
 }
 
 // wait returns the code that the browser brings.

@@ -37,7 +37,7 @@ func TestPeopleAndRooms(t *testing.T) {
 			{"user link nobody", 1, "no user of that name"},
 			{"user role " + who + " admin", 0, who + " is now admin"},
 			{"user role " + who + " root", 1, "role: must be admin or member"},
-			{"user list", 0, who + "  admin  active"},
+			{"user list", 0, "  admin  active"},
 			{"user disable " + who, 0, who + " is disabled"},
 			{"user list", 0, "disabled"},
 			{"user list --json", 0, `"Name": "` + who + `"`},
