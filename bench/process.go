@@ -67,7 +67,7 @@ var listening = regexp.MustCompile(`msg=listening .*\burl=(\S+)`)
 func startWigwag(ctx context.Context, program string, args, env []string) (*started, error) {
 	const password = "only-for-the-benchmark"
 	cmd := exec.CommandContext(ctx, program, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
-	cmd.Env = append(append(os.Environ(), "WIGWAG_ADMIN_PASSWORD="+password), env...)
+	cmd.Env = append(append(os.Environ(), "WIGWAG_ADMIN_PASSWORD="+password, "WIGWAG_CALL_RATE=0", "WIGWAG_SEND_RATE=0"), env...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err

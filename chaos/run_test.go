@@ -283,7 +283,7 @@ func (s *server) url() string { return "http://" + s.addr }
 // start begins another life.
 func (s *server) start() {
 	s.run.t.Helper()
-	p, listens, err := servertest.Launch(s.run.t.Context(), s.args...)
+	p, listens, err := servertest.Launch(s.run.t.Context(), append([]string{"--call-rate=0", "--send-rate=0"}, s.args...)...)
 	if err != nil {
 		s.run.t.Fatal(err)
 	}

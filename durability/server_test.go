@@ -72,7 +72,7 @@ type server struct {
 // or has ended instead: then listens is false.
 func launch(t *testing.T, args ...string) (s *server, listens bool) {
 	t.Helper()
-	p, listens, err := servertest.Launch(t.Context(), args...)
+	p, listens, err := servertest.Launch(t.Context(), append([]string{"--call-rate=0", "--send-rate=0"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func startWigwag(t *testing.T, args ...string) *process {
 	t.Helper()
 	const password = "not-a-secret-in-tests"
 	p := start(t, "WIGWAG_ADMIN_PASSWORD="+password, os.Getenv("WIGWAG_BINARY"),
-		append([]string{"serve", "--addr", "127.0.0.1:0", "--memory", "--drain-timeout", "1s"}, args...)...)
+		append([]string{"serve", "--addr", "127.0.0.1:0", "--memory", "--drain-timeout", "1s", "--call-rate=0", "--send-rate=0"}, args...)...)
 	if !slices.Contains(args, "--auth=none") {
 		p.token = signIn(t, p.url, password)
 	}

@@ -39,7 +39,7 @@ func TestReadme(t *testing.T) {
 		script.WriteString("\n")
 	}
 	text := strings.Replace(script.String(), "URL=http://127.0.0.1:8080\n", "URL="+p.url+"\n", 1)
-	text = strings.Replace(text, "PASSWORD=the-password-that-serve-printed\n", "PASSWORD='"+password+"'\n", 1)
+	text = strings.Replace(text, "PASSWORD=the-password-you-chose\n", "PASSWORD='"+password+"'\n", 1)
 	if !strings.Contains(text, p.url) || !strings.Contains(text, password) {
 		t.Fatal("the README does not set URL and PASSWORD as this test expects")
 	}
@@ -78,7 +78,7 @@ func TestReadme(t *testing.T) {
 func TestWelcomeLine(t *testing.T) {
 	needs(t, "curl")
 	needs(t, "bash")
-	for _, auth := range []string{"token", "none"} {
+	for _, auth := range []string{"oauth", "token", "none"} {
 		t.Run(auth, func(t *testing.T) {
 			p := start(t, nil, "--auth="+auth)
 			line := p.waitFor(t, `(?m)^  (curl .*)$`)

@@ -57,7 +57,14 @@ func TestSettingsRefused(t *testing.T) {
 		env  []string
 		want string // in the message
 	}{
-		{"unknown auth", []string{"--auth=maybe"}, nil, `"token" and "none"`},
+		{"unknown auth", []string{"--auth=maybe"}, nil, `"oauth", "token" and "none"`},
+		{"sign-up", []string{"--signup=maybe"}, nil, `"invite" and "open"`},
+		{"client registration", []string{"--client-registration=maybe"}, nil, `"open" and "off"`},
+		{"proxy", []string{"--trusted-proxy=proxy.example"}, nil, `must be an address`},
+		{"rate", []string{"--call-rate=-1"}, nil, "must not be negative"},
+		{"issuer, in the clear", []string{"--issuer=http://idp.example"}, nil, "--issuer"},
+		{"audience of no issuer", []string{"--issuer-audience=x"}, nil, "there is none"},
+		{"accounts of nobody", []string{"--auth=none", "--signup=open"}, nil, "there are no accounts"},
 		{"zero", []string{"--max-body=0"}, nil, "--max-body must be more than zero"},
 		{"key without certificate", []string{"--tls-key=x"}, nil, "--tls-cert and --tls-key go together"},
 		{"no such certificate", []string{"--tls-key=x", "--tls-cert=y"}, nil, "--tls-cert and --tls-key: open y"},
@@ -73,6 +80,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"public URL with a path", []string{"--public-url=https://a.example/x"}, nil, "without a path"},
 		{"beyond loopback, unnamed", []string{"--addr=0.0.0.0:0"}, nil, "--public-url"},
 		{"beyond loopback, no TLS", []string{"--addr=0.0.0.0:0", "--public-url=http://a.example"}, nil, "in the clear"},
+		{"beyond loopback, no proxy", []string{"--addr=0.0.0.0:0", "--public-url=https://a.example"}, nil, "--trusted-proxy"},
 		{"beyond loopback, open", []string{"--addr=0.0.0.0:0", "--auth=none", "--public-url=https://a.example"}, nil, "loopback addresses only"},
 		{"address", []string{"--addr=nowhere"}, nil, "--addr nowhere"},
 		{"argument", []string{"now"}, nil, "unknown command"},
