@@ -30,7 +30,6 @@ func TestScripts(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			t.Parallel()
 			s := &script{t: t}
 			testscript.Run(t, testscript.Params{
 				Files: []string{file},
