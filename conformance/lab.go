@@ -25,7 +25,7 @@ const (
 type lab struct {
 	node     string // program
 	packages string // folder with the suites
-	server   string // program
+	programs string // folder with conformance-server and wigwag
 	results  string // folder
 }
 
@@ -66,17 +66,17 @@ func installedNode() string {
 	return "node-" + runtime.GOOS + "-" + arch
 }
 
-// buildServer builds the conformance-server among the results.
-func buildServer(ctx context.Context) (program string, err error) {
-	program, err = filepath.Abs(filepath.Join(resultsFolder, "conformance-server"))
+// build builds the servers among the results, and returns the folder they are in.
+func build(ctx context.Context) (programs string, err error) {
+	programs, err = filepath.Abs(filepath.Join(resultsFolder, "programs"))
 	if err != nil {
 		return "", err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/conformance-server") //nolint:gosec // a path of our own
+	build := exec.CommandContext(ctx, "go", "build", "-o", programs+"/", "./cmd/...") //nolint:gosec // a path of our own
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(build.Args, " "), err, output)
 	}
-	return program, nil
+	return programs, nil
 }
 
 // conduct makes one trial.
@@ -93,14 +93,18 @@ func (l lab) try(ctx context.Context, t trial) (scenarios []scenario, err error)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	url, stop, err := l.serve(ctx, filepath.Join(dir, "server.log"))
+	serve, start := l.serve, l.start
+	if t.authorization {
+		serve, start = l.serveWigwag, l.startAuthorization
+	}
+	url, stop, err := serve(ctx, filepath.Join(dir, "server.log"))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	for i := range t.times {
 		checks := filepath.Join(dir, fmt.Sprintf("%02d", i+1))
-		found, err := l.start(ctx, t, url, checks)
+		found, err := start(ctx, t, url, checks)
 		scenarios = append(scenarios, found...)
 		if err != nil {
 			return scenarios, err
@@ -114,14 +118,20 @@ func (l lab) try(ctx context.Context, t trial) (scenarios []scenario, err error)
 
 // start starts the suite once and returns what it wrote into dir; dir.log has what it printed.
 func (l lab) start(ctx context.Context, t trial, url, dir string) ([]scenario, error) {
-	args := []string{filepath.Join(l.packages, t.suite.installed, "dist", "index.js"), "server", "--url", url, "-o", dir}
-	if t.revision != "" {
-		args = append(args, "--spec-version", t.revision)
-	}
+	args := []string{"server", "--url", url}
 	if t.scenario != "" {
 		args = append(args, "--scenario", t.scenario)
 	} else {
 		args = append(args, "--suite", "all")
+	}
+	return l.run(ctx, t, dir, args, (*exec.Cmd).Run)
+}
+
+// run runs the suite with more args, which is to be started and waited for by through, and returns what it wrote into dir.
+func (l lab) run(ctx context.Context, t trial, dir string, args []string, through func(*exec.Cmd) error) ([]scenario, error) {
+	args = append([]string{filepath.Join(l.packages, t.suite.installed, "dist", "index.js")}, append(args, "-o", dir)...)
+	if t.revision != "" {
+		args = append(args, "--spec-version", t.revision)
 	}
 	log, err := os.Create(dir + ".log") //nolint:gosec // a file in the results folder
 	if err != nil {
@@ -132,7 +142,7 @@ func (l lab) start(ctx context.Context, t trial, url, dir string) ([]scenario, e
 	defer cancel()
 	suite := command(ctx, l.node, args...)
 	suite.Stdout, suite.Stderr = log, log
-	exit := suite.Run()
+	exit := through(suite)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("stopped after %s; see %s", suiteTimeout, log.Name())
 	}
@@ -164,7 +174,8 @@ func (l lab) serve(ctx context.Context, logFile string) (url string, stop func()
 	}
 	defer log.Close() // the process has its own descriptor
 	ctx, cancel := context.WithCancel(ctx)
-	server := command(ctx, l.server, "--addr", "127.0.0.1:0")
+	program := filepath.Join(l.programs, "conformance-server")
+	server := command(ctx, program, "--addr", "127.0.0.1:0")
 	server.Stderr = log
 	stdout, err := server.StdoutPipe()
 	if err != nil {
@@ -178,7 +189,7 @@ func (l lab) serve(ctx context.Context, logFile string) (url string, stop func()
 	url, err = bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		cancel()
-		return "", nil, fmt.Errorf("%s did not print its URL: %w; see %s", l.server, errors.Join(err, server.Wait()), logFile)
+		return "", nil, fmt.Errorf("%s did not print its URL: %w; see %s", program, errors.Join(err, server.Wait()), logFile)
 	}
 	stop = func() error {
 		cancel()
@@ -186,7 +197,7 @@ func (l lab) serve(ctx context.Context, logFile string) (url string, stop func()
 		if err == nil || errors.Is(err, context.Canceled) {
 			return nil
 		}
-		return fmt.Errorf("%s: %w; see %s", l.server, err, logFile)
+		return fmt.Errorf("%s: %w; see %s", program, err, logFile)
 	}
 	return strings.TrimSpace(url), stop, nil
 }

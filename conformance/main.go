@@ -1,6 +1,7 @@
 // Conformance runs the official MCP conformance suite, in both versions that package.json pins, against
-// cmd/conformance-server in every revision of the protocol, and fails where the suite itself would not: for warnings, for
-// checks that were skipped, for scenarios that are missing.
+// cmd/conformance-server in every revision of the protocol, and the part of it that is for authorization servers against
+// wigwag serve. It fails where the suite itself would not: for warnings, for checks that were skipped, for scenarios that
+// are missing.
 //
 //	go run ./conformance [-jobs n] [-timeout duration] [-node program]
 //
@@ -16,9 +17,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"wigwag/clients/servertest"
 )
 
 // Where the packages are installed and the results go, from the root of the repository.
@@ -59,11 +63,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := os.RemoveAll(resultsFolder); err != nil {
 		return err
 	}
-	server, err := buildServer(ctx)
+	programs, err := build(ctx)
 	if err != nil {
 		return err
 	}
-	lab := lab{node: program, packages: packagesFolder, server: server, results: resultsFolder}
+	if err := os.Setenv(servertest.BinaryEnv, filepath.Join(programs, "wigwag")); err != nil {
+		return err
+	}
+	lab := lab{node: program, packages: packagesFolder, programs: programs, results: resultsFolder}
 	return report(stdout, lab.all(ctx, plan(), *jobs), excused())
 }
 

@@ -10,6 +10,9 @@ type suite struct {
 // A trial is one thing to run: a server of its own, and the suite against it.
 type trial struct {
 	suite suite
+	// authorization runs the suite for authorization servers, against wigwag serve. The one for MCP servers runs against
+	// cmd/conformance-server.
+	authorization bool
 	// revision limits the suite to the scenarios of a revision of the protocol. Without one it runs all it has, each in the
 	// newest revision the scenario is for: only so do the extensions' scenarios run.
 	revision string
@@ -26,6 +29,9 @@ func (t trial) String() string {
 	parts := []string{t.suite.version, t.revision}
 	if t.revision == "" {
 		parts[1] = "newest"
+	}
+	if t.authorization {
+		parts = append(parts, "authorization")
 	}
 	if t.scenario != "" {
 		parts = append(parts, t.scenario)
@@ -59,6 +65,9 @@ func plan() []trial {
 	}
 	often(stable, "2025-11-25", "tools-call-with-progress")
 	often(stable, "2025-11-25", "tools-call-with-logging")
+	for _, revision := range []string{"2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
+		trials = append(trials, trial{suite: preview, authorization: true, revision: revision, times: 1, scenarios: 2})
+	}
 	return trials
 }
 

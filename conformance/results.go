@@ -35,7 +35,7 @@ type scenario struct {
 }
 
 // resultFolder is how the suite names the folder of a scenario's results.
-var resultFolder = regexp.MustCompile(`^server-(.+)-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z$`)
+var resultFolder = regexp.MustCompile(`^(?:authorization-)?server-(.+)-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z$`)
 
 // readResults reads what the suite wrote into dir, in the order of the names.
 func readResults(dir string) ([]scenario, error) {

@@ -29,6 +29,7 @@ func TestReadResults(t *testing.T) {
 		{"id": "a", "name": "A", "status": "SUCCESS", "timestamp": "…", "specReferences": [], "details": {"x": 1}},
 		{"id": "b", "status": "WARNING", "errorMessage": "hm"}]`)
 	write(t, dir, "server-sep-2164-resource-not-found-2026-01-02T03-04-05-678Z", `[]`)
+	write(t, dir, "authorization-server-grant-2026-01-02T03-04-05-678Z", `[{"id": "c", "status": "SUCCESS"}]`)
 	write(t, dir, "server-broken-off-2026-01-02T03-04-05-678Z", "")
 
 	scenarios, err := readResults(dir)
@@ -36,6 +37,7 @@ func TestReadResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []scenario{
+		{name: "grant", checks: []check{{"c", success, ""}}},
 		{name: "broken-off"},
 		{name: "sep-2164-resource-not-found"},
 		{name: "tools-list", checks: []check{{"a", success, ""}, {"b", warning, "hm"}}},

@@ -37,7 +37,7 @@ func Launch(ctx context.Context, args ...string) (p *Process, listens bool, err 
 	ended := make(chan struct{})
 	p = &Process{Ended: ended}
 	args = append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)
-	p.cmd = exec.CommandContext(ctx, os.Getenv(binaryEnv), args...)
+	p.cmd = exec.CommandContext(ctx, os.Getenv(BinaryEnv), args...)
 	p.cmd.Env = append(os.Environ(), "WIGWAG_ADMIN_PASSWORD="+Password)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {

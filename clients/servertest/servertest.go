@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// binaryEnv names the program to test. [Main] sets it to one it has built,
-// unless it is set already.
-const binaryEnv = "WIGWAG_BINARY"
+// BinaryEnv is the environment variable with the path of the program to test.
+// [Main] sets it to one it has built, unless it is set already.
+const BinaryEnv = "WIGWAG_BINARY"
 
 // patience bounds every wait. It only has to be longer than the slowest
 // machine takes.
@@ -30,7 +30,7 @@ const patience = 2 * time.Minute
 // detector or without), runs the tests of m, and returns the code to exit with.
 // Call it from TestMain.
 func Main(m *testing.M) int {
-	if os.Getenv(binaryEnv) != "" {
+	if os.Getenv(BinaryEnv) != "" {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "wigwag-")
@@ -44,7 +44,7 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := os.Setenv(binaryEnv, binary); err != nil {
+	if err := os.Setenv(BinaryEnv, binary); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
