@@ -91,7 +91,7 @@ func (in *entrance) accounts(ctx context.Context, s settings, env environment, u
 		return err
 	}
 	tokens, err := auth.NewTokens(auth.TokensOptions{
-		Issuer: urls[0], Keys: k.keys, Users: k.users, Credentials: k.creds, External: external, Audit: k.audit, Logger: logger,
+		Issuer: urls[0], Keys: k.keys, Users: k.users, Credentials: k.creds, External: external, Lifetime: s.tokenLifetime, Audit: k.audit, Logger: logger,
 	})
 	if err != nil {
 		return err

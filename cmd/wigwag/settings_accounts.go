@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -51,6 +52,9 @@ func (s *settings) checkAccounts() (err error) {
 	}
 	if s.registration != registrationOpen && s.registration != registrationOff {
 		return fmt.Errorf(`--client-registration is %q; allowed are "open" and "off"`, s.registration)
+	}
+	if s.tokenLifetime < time.Second || s.tokenLifetime > time.Hour {
+		return fmt.Errorf("--token-lifetime is %s; allowed is from 1s to 1h", s.tokenLifetime)
 	}
 	if s.callRate < 0 || s.sendRate < 0 {
 		return errors.New("--call-rate and --send-rate must not be negative")

@@ -62,6 +62,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"client registration", []string{"--client-registration=maybe"}, nil, `"open" and "off"`},
 		{"proxy", []string{"--trusted-proxy=proxy.example"}, nil, `must be an address`},
 		{"rate", []string{"--call-rate=-1"}, nil, "must not be negative"},
+		{"a token for long", []string{"--token-lifetime=2h"}, nil, "from 1s to 1h"},
 		{"issuer, in the clear", []string{"--issuer=http://idp.example"}, nil, "--issuer"},
 		{"audience of no issuer", []string{"--issuer-audience=x"}, nil, "there is none"},
 		{"accounts of nobody", []string{"--auth=none", "--signup=open"}, nil, "there are no accounts"},
