@@ -138,6 +138,7 @@ var notOfClients = map[string]string{
 	"store.maxPart":             "of a backup's format",
 	"store.maxBatchBytes":       "of an algorithm",
 	"wigwag.maxSocketPath":      "the operator's",
+	"wigwag.maxAnswer":          "of the command line",
 }
 
 // What docs/limits.md says of constants is what they are, and it has every one
