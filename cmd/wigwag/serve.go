@@ -146,7 +146,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	server.Handler = routes(in, t, events, a, logger)
 	failed := make(chan error, 1)
 	go func() { failed <- accept(server, listener) }() // ends with the drain
-	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("auth", s.auth))
+	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("addr", listener.Addr().String()), slog.String("auth", s.auth))
 	_, _ = io.WriteString(errOut, in.welcome) // a server whose standard error is closed still serves
 	a.ready.Store(true)
 
