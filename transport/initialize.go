@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -55,11 +56,12 @@ func (p *post) initialize() error {
 // handleInitialize lets mcp-go answer for the session, whose peer then knows
 // the client and the negotiated version. ok is false for an error.
 func (s *Server) handleInitialize(ctx context.Context, sess *session, msg message) (reply []byte, ok bool) {
-	c := &call{srv: s, msg: msg, sess: sess, peer: sess.peer, stream: sess.out, ctx: context.WithoutCancel(ctx)}
+	c := &call{srv: s, msg: msg, sess: sess, peer: sess.peer, stream: sess.out, began: time.Now(), ctx: context.WithoutCancel(ctx)}
 	if len(msg.params) > maxInitialize {
 		return invalid(msg.id, fmt.Sprintf("the parameters of initialize are larger than %d bytes", maxInitialize)).rpcError(), false
 	}
 	reply = c.handle()
+	c.observe(reply)
 	var r struct {
 		Error json.RawMessage `json:"error"`
 	}
