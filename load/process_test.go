@@ -36,15 +36,15 @@ func startWigwag(t *testing.T, args ...string) *process {
 	p := start(t, "WIGWAG_ADMIN_PASSWORD="+password, os.Getenv("WIGWAG_BINARY"),
 		append([]string{"serve", "--addr", "127.0.0.1:0", "--memory", "--drain-timeout", "1s"}, args...)...)
 	if !slices.Contains(args, "--auth=none") {
-		p.token = signIn(t, p.url, password)
+		p.token = signIn(t, p.url, "admin", password)
 	}
 	return p
 }
 
-// signIn gets a token of wigwag's admin.
-func signIn(t *testing.T, url, password string) string {
+// signIn gets a token of a user of wigwag.
+func signIn(t *testing.T, url, user, password string) string {
 	t.Helper()
-	body := strings.NewReader(fmt.Sprintf(`{"username":"admin","password":%q}`, password))
+	body := strings.NewReader(fmt.Sprintf(`{"username":%q,"password":%q}`, user, password))
 	req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, url+"/api/login", body)
 	if err != nil {
 		t.Fatal(err)

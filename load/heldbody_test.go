@@ -1,0 +1,51 @@
+package load
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// One who sends many large bodies at once, and keeps each one's last byte, fills
+// no more memory than the calls of one user may. Others are served meanwhile.
+func TestHeldBodiesOfAUserAreLimited(t *testing.T) {
+	t.Parallel()
+	const limit, body = 512 << 20, 4 << 20
+	dir, password := t.TempDir(), "not-a-secret-in-tests"
+	p := start(t, "WIGWAG_ADMIN_PASSWORD="+password, os.Getenv("WIGWAG_BINARY"),
+		"serve", "--addr", "127.0.0.1:0", "--data", dir, "--drain-timeout", "1s", "--memory-limit", fmt.Sprint(limit))
+	add := exec.CommandContext(bounded(t), os.Getenv("WIGWAG_BINARY"), "user", "add", "mallory", "--password-stdin", "--data", dir)
+	add.Stdin = strings.NewReader(password + "\n")
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	p.token = signIn(t, p.url, "admin", password)
+	other := connect(t, newHTTP(t, "HTTP/1.1"), p, dialect{modern, false})
+	mallory := signIn(t, p.url, "mallory", password)
+
+	var sending sync.WaitGroup
+	const attackers = 200
+	for range attackers {
+		req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, p.url+"/mcp", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+mallory)
+		header := strings.Replace(whole(t, req, nil), "Content-Length: 0", fmt.Sprint("Content-Length: ", body), 1)
+		conn := dialRaw(t, p)
+		sending.Go(func() {
+			_, _ = io.WriteString(conn, header) // that it is not taken is as well
+			_, _ = io.WriteString(conn, strings.Repeat(" ", body-1))
+		})
+	}
+	sending.Wait()
+	settled(t, func() int { return p.memory(t, "VmRSS") }) // all that is taken has been
+	other.isAlive(t)
+	p.withinLimit(t, limit)
+}
