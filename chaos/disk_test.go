@@ -22,6 +22,7 @@ import (
 // is a small one of its own where the system lets us mount it; a bound on the
 // size of files, which fails every write, works everywhere.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	t.Run("no write succeeds", func(t *testing.T) {
 		t.Parallel()
 		newRun(t).fillDisk(limited)
