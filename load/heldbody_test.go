@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -16,17 +14,8 @@ import (
 func TestHeldBodiesOfAUserAreLimited(t *testing.T) {
 	t.Parallel()
 	const limit, body = 512 << 20, 4 << 20
-	dir, password := t.TempDir(), "not-a-secret-in-tests"
-	p := start(t, "WIGWAG_ADMIN_PASSWORD="+password, os.Getenv("WIGWAG_BINARY"),
-		"serve", "--addr", "127.0.0.1:0", "--data", dir, "--drain-timeout", "1s", "--memory-limit", fmt.Sprint(limit))
-	add := exec.CommandContext(bounded(t), os.Getenv("WIGWAG_BINARY"), "user", "add", "mallory", "--password-stdin", "--data", dir)
-	add.Stdin = strings.NewReader(password + "\n")
-	if out, err := add.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	p.token = signIn(t, p.url, "admin", password)
+	p, mallory := startWigwagWith(t, "mallory", "--memory-limit", fmt.Sprint(limit))
 	other := connect(t, newHTTP(t, "HTTP/1.1"), p, dialect{modern, false})
-	mallory := signIn(t, p.url, "mallory", password)
 
 	var sending sync.WaitGroup
 	const attackers = 200
