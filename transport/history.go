@@ -76,6 +76,23 @@ func (sh *shelf) put(sess *session, st *stream) {
 	}
 }
 
+// newest returns the streams that finished last, the last one first, up to so
+// many bytes of them.
+func (sh *shelf) newest(limit int) (found []*stream) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for e := sh.order.Back(); e != nil; e = e.Prev() {
+		it := e.Value.(*shelved)
+		if limit -= it.size; limit < 0 {
+			break
+		}
+		if st := it.sess.findStream(it.id); st != nil {
+			found = append(found, st)
+		}
+	}
+	return found
+}
+
 // sweep lets go of what has been held long enough.
 func (sh *shelf) sweep(now time.Time) {
 	sh.mu.Lock()

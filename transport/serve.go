@@ -121,6 +121,7 @@ func (s *Server) pump(r *http.Request, out *writer, st *stream, conn chan struct
 			return out.comeBack(jitter(2 * time.Second))
 		}
 		if done {
+			st.allWritten()
 			return finished
 		}
 		select {

@@ -55,6 +55,7 @@ type stream struct {
 	expect   int               // responses still to come; with the last one a stream that is not shared ends
 	requests []json.RawMessage // of a resumable stream: the IDs of the requests it answers
 	answered []json.RawMessage // of those: the ones it has
+	written  bool              // it has ended, and a connection has written all of it
 	record   *record           // where the stream is kept beyond the process; nil: nowhere
 	ended    bool              // nothing is appended any more
 	dead     bool              // no connection will ever come: everything is dropped
@@ -292,6 +293,13 @@ func (st *stream) take(conn chan struct{}) (items []item, done bool) {
 	}
 	st.freeLocked()
 	return items, st.ended
+}
+
+// allWritten notes that a connection has written the stream to its end.
+func (st *stream) allWritten() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.written = true
 }
 
 // needsSSE reports whether something waits to be sent that is not a response.
