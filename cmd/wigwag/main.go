@@ -43,7 +43,7 @@ func run(ctx context.Context, args, env []string, out, errOut io.Writer) int {
 	root.SetErr(errOut)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	e := newEnvironment(env)
-	root.AddCommand(serveCommand(e), userCommand(e), roomCommand(e), backupCommand(e), restoreCommand(e))
+	root.AddCommand(serveCommand(e), userCommand(e), roomCommand(e), backupCommand(e), restoreCommand(e), doctorCommand(e))
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintf(errOut, "wigwag: %v\n", err)
 		return 1
