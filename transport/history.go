@@ -68,7 +68,7 @@ type shelved struct {
 func (sh *shelf) put(sess *session, st *stream) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := &shelved{sess: sess, id: st.id, size: st.size() + streamOverhead, at: time.Now()}
+	e := &shelved{sess: sess, id: st.id(), size: st.size() + streamOverhead, at: time.Now()}
 	sh.order.PushBack(e)
 	sh.bytes += e.size
 	for sh.bytes > maxFinishedBytes && sh.order.Len() > 1 {

@@ -46,7 +46,7 @@ func (p *post) initialize() error {
 		return nil
 	}
 	p.sess, p.peer, p.stream = sess, sess.peer, newStream(1, ok)
-	p.stream.answersTo([]json.RawMessage{msg.id})
+	p.stream.requests = []json.RawMessage{msg.id}
 	p.stream.appendResponse(msg.id, reply)
 	conn := p.stream.attach()
 	defer p.stream.detach(conn)

@@ -95,7 +95,7 @@ func (r *recorder) keep(session string, st *stream) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.record = &record{to: r, subject: session + "/" + st.id}
+	st.record = &record{to: r, subject: session + "/" + st.idLocked()}
 	st.recordLocked()
 }
 
@@ -217,7 +217,7 @@ func (r *recorder) past(ctx context.Context, session, id string) (*stream, error
 		return nil, context.Cause(ctx)
 	}
 	st := newStream(0, true)
-	st.id = id
+	st.name = id
 	for after, found := uint64(0), false; ; {
 		records, err := r.log.Read(ctx, LogRange{Subjects: []string{session + "/" + id}, After: after, Limit: readPage, Bytes: readBytes})
 		if err != nil {

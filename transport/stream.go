@@ -2,11 +2,9 @@ package transport
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -34,9 +32,8 @@ type item struct {
 // takes from it and writes. It outlives the connection that carries it, where
 // its revision lets a client resume.
 type stream struct {
-	id       string // names the stream in event IDs; "" when events get none
-	jsonOnly bool   // the client reads no SSE: all but responses is dropped
-	shared   bool   // serves a whole session: its responses wait for room too, and none of them ends it
+	jsonOnly bool // the client reads no SSE: all but responses is dropped
+	shared   bool // serves a whole session: its responses wait for room too, and none of them ends it
 
 	// wake has one slot: there is something to take, or the stream ended.
 	wake chan struct{}
@@ -45,7 +42,9 @@ type stream struct {
 	hangUp chan time.Duration
 
 	mu       sync.Mutex
-	history  *ring // nil when the stream cannot be resumed
+	name     string // its ID, given when it is asked for; see [stream.id]
+	own      bool   // it belongs to a session and to no request
+	history  *ring  // nil when the stream cannot be resumed
 	pending  []item
 	bytes    int               // of pending
 	seq      uint64            // of the newest message
@@ -68,7 +67,6 @@ type stream struct {
 func newStream(expect int, resumable bool) *stream {
 	st := &stream{expect: expect, wake: make(chan struct{}, 1), hangUp: make(chan time.Duration, 1), gone: time.Now()}
 	if resumable {
-		st.id = strings.ToLower(rand.Text()[:streamIDLength]) // 65 bits
 		st.history = &ring{}
 	}
 	return st
