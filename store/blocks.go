@@ -16,8 +16,8 @@ const (
 	hasHeaders  = 1 << 31 // of the length
 	isErased    = 1 << 63 // of the sequence
 	isTombstone = 1 << 62 // of the sequence
-	// maxJump is more than sequences rise by from one record to the next.
-	maxJump = 1 << 24
+	// farJump is more than sequences rise by from one record to the next.
+	farJump = 1 << 24
 )
 
 // distrustIndexes removes the index of each stream in which a sequence jumps: the
@@ -68,7 +68,7 @@ func jumps(block []byte) bool {
 		}
 		if seq&isTombstone == 0 {
 			seq &^= isErased
-			if last > 0 && seq > last+maxJump {
+			if last > 0 && seq > last+farJump {
 				return true
 			}
 			last = max(last, seq)
