@@ -6,8 +6,9 @@ DEADCODE      := v0.52.0
 MODULES  := . bench clients/gosdk
 LINT     := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT)/golangci-lint
 FUZZTIME := 10s
+SOAK     := 2h
 
-.PHONY: build test check lint floors tidy deadcode race conformance clients load bench bench-quick fuzz tools
+.PHONY: build test check lint floors tidy deadcode race conformance clients load soak bench bench-quick fuzz tools
 
 build:
 	go build -o bin/ ./cmd/...
@@ -65,6 +66,10 @@ load:
 # Against the peers, by CPU time: six minutes; bench-quick takes one.
 bench bench-quick: build
 	cd bench && go run . $(if $(filter %-quick,$@),-quick)
+
+# Everything breaks at once for hours, and what the server holds stays flat.
+soak:
+	go test -count=1 -timeout 0 ./chaos -chaos.for=$(SOAK) -chaos.full
 
 fuzz:
 	@for pkg in $$(go list ./...); do \

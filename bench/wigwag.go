@@ -102,10 +102,8 @@ func wigwagBackend(url string, forUsers, forKeys auth.Store, opts transport.Opti
 		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After"},
 		MaxAge:         600,
 	})
-	router := mux.NewRouter().SkipClean(true)
-	router.Handle("/mcp", pages.Handler(auth.Bearer(tokens, logger)(http.HandlerFunc(t.ServeMCP))))
-
-	srv := plainServer(logged(logger, lastAnswer(withDeadlines(guard(router)))))
+	mcp := pages.Handler(auth.Bearer(tokens, logger)(http.HandlerFunc(t.ServeMCP)))
+	srv := plainServer(logged(logger, lastAnswer(withDeadlines(guard(first("/mcp", mcp, mux.NewRouter()))))))
 	srv.IdleTimeout = 2 * time.Minute
 	srv.MaxHeaderBytes = 32 << 10
 	srv.Protocols = new(http.Protocols)
@@ -122,6 +120,17 @@ func wigwagBackend(url string, forUsers, forKeys auth.Store, opts transport.Opti
 }
 
 func newLogger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }
+
+// first does what cmd/wigwag's does.
+func first(path string, handler, router http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == path {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		router.ServeHTTP(w, r)
+	})
+}
 
 // withDeadlines does what cmd/wigwag's withDeadline does.
 func withDeadlines(next http.Handler) http.Handler {

@@ -166,7 +166,8 @@ func (c *client) listen(ctx context.Context, after string) {
 // the end.
 func (c *client) follow(ctx context.Context) {
 	s, last := stream{name: c.name}, ""
-	for !s.told && ctx.Err() == nil {
+	gone := false
+	for !s.told && !gone && ctx.Err() == nil {
 		status, detail := c.events(ctx, "/mcp", last, func(ev sse.Event) bool {
 			ending := c.run.ending.Load()
 			if ev.ID != "" {
@@ -179,7 +180,7 @@ func (c *client) follow(ctx context.Context) {
 		switch status {
 		case http.StatusNotFound:
 			c.run.gone(c, detail)
-			ctx = ended(ctx) // the writer has another one by now
+			gone = true
 		case http.StatusBadRequest: // a place that a killed server could not note
 			last = ""
 		default:
@@ -188,12 +189,6 @@ func (c *client) follow(ctx context.Context) {
 		c.run.pause(ctx, c.rand)
 	}
 	c.run.record(func(h *history) { h.streams = append(h.streams, s) })
-}
-
-func ended(ctx context.Context) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	return ctx
 }
 
 // refusedStream complains of what may not be the answer to who wants a stream.

@@ -22,21 +22,27 @@ import (
 // is a small one of its own where the system lets us mount it; a bound on the
 // size of files, which fails every write, works everywhere.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	t.Run("no write succeeds", func(t *testing.T) {
 		t.Parallel()
 		newRun(t).fillDisk(limited)
 	})
-	dir, err := smallDisk(t)
-	if err != nil {
-		t.Logf("not with a disk of its own: %v", err)
-		return
+	for name, args := range map[string][]string{
+		"all but what is to be left free":   {"--min-free", fmt.Sprint(32 << 20)},
+		"small disk, full to the last byte": {"--min-free", "1"},
+	} {
+		dir, err := smallDisk(t)
+		if err != nil {
+			t.Logf("%s: not here: %v", name, err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRun(t)
+			r.server.args = append(append(r.server.args, "--data", filepath.Join(dir, "data")), args...)
+			r.fillDisk(func(*run) disk { return ballast(filepath.Join(dir, "ballast")) })
+		})
 	}
-	t.Run("small disk", func(t *testing.T) {
-		t.Parallel()
-		r := newRun(t)
-		r.server.args = append(r.server.args, "--data", filepath.Join(dir, "data"))
-		r.fillDisk(func(*run) disk { return ballast(filepath.Join(dir, "ballast")) })
-	})
 }
 
 // disk is the room on one.
@@ -63,7 +69,7 @@ func (r *run) fullOnce(d disk, name string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	w := &writer{client: r.client(name, modern)}
-	w.send(ctx, rooms[0], name+" begins")
+	r.sends(w, "with room on the disk", name+" begins")
 	if err := d.take(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,10 +109,16 @@ func (r *run) fullOnce(d disk, name string) {
 	if err := d.give(); err != nil {
 		t.Fatal(err)
 	}
-	again, cancel := context.WithTimeout(ctx, patience/4)
+	r.sends(w, "with room on the disk again", name+" ends")
+}
+
+// sends sends a message in half a minute.
+func (r *run) sends(w *writer, when, text string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience/4)
 	defer cancel()
-	if w.send(again, rooms[0], name+" ends"); again.Err() != nil {
-		t.Fatalf("half a minute after there is room on the disk again no send works:\n%s", r.server.process().Logs())
+	if w.send(ctx, rooms[0], text); ctx.Err() != nil {
+		r.t.Fatalf("%s no send works:\n%s", when, r.server.process().Logs())
 	}
 }
 
@@ -133,7 +145,7 @@ const rlimitFSize = 1 // RLIMIT_FSIZE of getrlimit(2)
 func smallDisk(t *testing.T) (dir string, err error) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=128m"); err != nil {
 		return "", err
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })

@@ -11,6 +11,7 @@ import (
 // every part of it; of what it could not the client is told that it failed, and
 // may send it again with the same key. The session goes on.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		end  func(s *server)
 		want outcome

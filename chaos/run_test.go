@@ -22,7 +22,7 @@ import (
 
 var (
 	full  = flag.Bool("chaos.full", false, "a reconnect storm of 5,000, not 500")
-	lasts = flag.Duration("chaos.for", 10*time.Second, "how long a run attacks")
+	lasts = flag.Duration("chaos.for", 8*time.Second, "how long a run attacks")
 	seed  = flag.Uint64("chaos.seed", 0, "seed of what is random; 0: another one each time")
 )
 

@@ -159,6 +159,9 @@ func (h *Hub) describe(r *room) Room {
 // creator is the first member of a private room, and every member may invite.
 // A topic replaces the old one when a member of a private room gives it, or
 // the creator of a public one; otherwise the old one stays.
+//
+// It needs no idempotency key: what is asked for is how the room should be, so
+// the same call again changes nothing. Only created tells of the call itself.
 func (h *Hub) OpenRoom(ctx context.Context, a Actor, spec RoomSpec) (opened Room, created bool, err error) {
 	if err := h.writable(); err != nil {
 		return Room{}, false, err
@@ -187,7 +190,8 @@ func (h *Hub) AdminRooms() []Room {
 }
 
 // AddMember makes a user a member of a private room. It is for the server's own
-// command line, which asks for no actor.
+// command line, which asks for no actor. Again it changes nothing, and says that
+// the user is a member already.
 func (h *Hub) AddMember(ctx context.Context, room, user string) error {
 	if err := h.writable(); err != nil {
 		return err

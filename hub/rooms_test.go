@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -301,5 +302,37 @@ func TestMemberBound(t *testing.T) {
 	wantCode(t, err, Full, "invite")
 	if r, err := h.Room(t.Context(), owner, Target{Room: "den"}); err != nil || len(r.Members) != maxMembers {
 		t.Errorf("the room has %d members, %v", len(r.Members), err)
+	}
+}
+
+// TestOpenRoomAgain: a call that is made again because its answer was lost
+// changes nothing, whether the room is new or somebody else's.
+func TestOpenRoomAgain(t *testing.T) {
+	bucket := NewMemoryBucket(1 << 20)
+	h := newHubWith(t, Options{Log: NewMemoryLog(1 << 20), Rooms: bucket})
+	for _, spec := range []RoomSpec{
+		{Name: "pub", Topic: "t"},
+		{Name: "den", Private: true, Topic: "t", Invite: []string{"bob"}},
+		{Name: "den", Private: true, Topic: "other", Invite: []string{"carol", "bob"}},
+	} {
+		first := open(t, h, alice, spec)
+		value, revision := bucket.Get(spec.Name)
+		again, created, err := h.OpenRoom(t.Context(), alice, spec)
+		if err != nil || created || !reflect.DeepEqual(again, first) {
+			t.Errorf("again: %+v, created %t, %v; want %+v", again, created, err, first)
+		}
+		if v, r := bucket.Get(spec.Name); r != revision || string(v) != string(value) {
+			t.Errorf("%s was stored again", spec.Name)
+		}
+	}
+	wantCode(t, h.AddMember(t.Context(), "den", "bob"), Conflict, "user")
+	_, before := bucket.Get("den")
+	if err := h.AddMember(t.Context(), "den", "dave"); err != nil {
+		t.Fatal(err)
+	}
+	_, after := bucket.Get("den")
+	wantCode(t, h.AddMember(t.Context(), "den", "dave"), Conflict, "user")
+	if _, r := bucket.Get("den"); r != after || after == before {
+		t.Errorf("revisions %d, %d, then %d", before, after, r)
 	}
 }

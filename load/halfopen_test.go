@@ -20,7 +20,7 @@ func TestHalfOpenConnectionsGiveWay(t *testing.T) {
 	through := &process{url: proxy.URL}
 	hc := newHTTP(t, "HTTP/1.1")
 	c := connect(t, hc, p, dialect{modern, false})
-	places := 0
+	sent, places := 0, 0
 	for _, d := range []dialect{{oldest, true}, {"2025-11-25", true}, {modern, false}} {
 		requests := requestsOf(t, hc, p, d, toolCall("wait_for_messages", object{"timeout_s": 50}),
 			toolCall("stream_message", object{"message": words("half-open", 100), "interval_ms": 2000}))
@@ -32,8 +32,9 @@ func TestHalfOpenConnectionsGiveWay(t *testing.T) {
 			return req, err
 		}
 		for kind, request := range requests {
-			for n := range 5 {
-				req, err := request(n)
+			for range 5 {
+				sent++
+				req, err := request(sent)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -29,22 +29,39 @@ type process struct {
 	base  int            // file descriptors it had when nobody had connected
 }
 
+const password = "not-a-secret-in-tests"
+
+// startWigwagWith runs wigwag serve with a data folder and another user than
+// admin, whose token it returns.
+func startWigwagWith(t *testing.T, user string, args ...string) (p *process, token string) {
+	t.Helper()
+	dir := t.TempDir()
+	p = start(t, "WIGWAG_ADMIN_PASSWORD="+password, os.Getenv("WIGWAG_BINARY"),
+		append([]string{"serve", "--addr", "127.0.0.1:0", "--data", dir, "--drain-timeout", "1s"}, args...)...)
+	add := exec.CommandContext(bounded(t), os.Getenv("WIGWAG_BINARY"), "user", "add", user, "--password-stdin", "--data", dir)
+	add.Stdin = strings.NewReader(password + "\n")
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("wigwag user add: %v: %s", err, out)
+	}
+	p.token = signIn(t, p.url, "admin", password)
+	return p, signIn(t, p.url, user, password)
+}
+
 // startWigwag runs wigwag serve with the arguments and signs in.
 func startWigwag(t *testing.T, args ...string) *process {
 	t.Helper()
-	const password = "not-a-secret-in-tests"
 	p := start(t, "WIGWAG_ADMIN_PASSWORD="+password, os.Getenv("WIGWAG_BINARY"),
 		append([]string{"serve", "--addr", "127.0.0.1:0", "--memory", "--drain-timeout", "1s", "--call-rate=0", "--send-rate=0"}, args...)...)
 	if !slices.Contains(args, "--auth=none") {
-		p.token = signIn(t, p.url, password)
+		p.token = signIn(t, p.url, "admin", password)
 	}
 	return p
 }
 
-// signIn gets a token of wigwag's admin.
-func signIn(t *testing.T, url, password string) string {
+// signIn gets a token of a user of wigwag.
+func signIn(t *testing.T, url, user, password string) string {
 	t.Helper()
-	body := strings.NewReader(fmt.Sprintf(`{"username":"admin","password":%q}`, password))
+	body := strings.NewReader(fmt.Sprintf(`{"username":%q,"password":%q}`, user, password))
 	req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, url+"/api/login", body)
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ const (
 	backupBegin  = "backup.json"
 	backupEnd    = "end.json"
 	partBytes    = 1 << 20       // an entry ends with the record that reaches it
-	maxPart      = 4 * partBytes // so no entry is longer
+	partLimit    = 4 * partBytes // so no entry is longer
 )
 
 // Backup says what a backup holds.
@@ -316,7 +316,7 @@ func (in *backupReader) next() (name string, data []byte, err error) {
 	if err != nil {
 		return "", nil, notBackup(fmt.Sprintf("it is cut off, or no tar file: %v", err))
 	}
-	if hdr.Typeflag != tar.TypeReg || hdr.Size > maxPart {
+	if hdr.Typeflag != tar.TypeReg || hdr.Size > partLimit {
 		return "", nil, notBackup(fmt.Sprintf("%q does not belong in it", hdr.Name))
 	}
 	if data, err = io.ReadAll(in.tr); err != nil {

@@ -28,6 +28,16 @@ func lock(name string) (*os.File, error) {
 	return nil, err
 }
 
+// isLocked tells whether a file is there and locked.
+func isLocked(name string) bool {
+	f, err := os.Open(name) //nolint:gosec // the operator names the folder
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 // fileID identifies a file within its file system: a copy has another one.
 func fileID(f *os.File) (uint64, error) {
 	info, err := f.Stat()

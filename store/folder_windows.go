@@ -26,6 +26,15 @@ func lock(name string) (*os.File, error) {
 	return os.NewFile(uintptr(h), name), nil
 }
 
+// isLocked tells whether a file is there and locked.
+func isLocked(name string) bool {
+	f, err := os.Open(name)
+	if err == nil {
+		f.Close()
+	}
+	return errors.Is(err, errSharing)
+}
+
 // fileID identifies a file within its file system: a copy has another one.
 func fileID(f *os.File) (uint64, error) {
 	var info syscall.ByHandleFileInformation

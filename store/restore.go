@@ -149,7 +149,7 @@ func (f *folder) newRestorer(ctx context.Context, e *engine, slot int, sp spec, 
 	}
 	in, pipe := io.Pipe()
 	r := &restorer{f: f, e: e, slot: slot, spec: sp, saved: saved, head: head{seq: saved.Last}, pipe: pipe, done: make(chan error, 1)}
-	r.buffered = bufio.NewWriterSize(&snappyFrames{w: pipe}, maxFrame)
+	r.buffered = bufio.NewWriterSize(&snappyFrames{w: pipe}, frameBytes)
 	r.out = archive.NewWriter(r.buffered)
 	go func() { // ends with the pipe
 		_, err := e.server.GlobalAccount().RestoreStreamV2(&c, in)
@@ -225,8 +225,8 @@ func (r *restorer) fail(err error) error {
 	return fmt.Errorf("restoring %s: %w", r.spec.name, errors.Join(err, <-r.done))
 }
 
-// maxFrame is the most that a frame holds.
-const maxFrame = 64 << 10
+// frameBytes is the most that a frame holds.
+const frameBytes = 64 << 10
 
 // snappyFrames frames what is written in the Snappy framing format, without
 // compressing it.
@@ -242,9 +242,9 @@ func (s *snappyFrames) Write(p []byte) (int, error) {
 		}
 		s.begun = true
 	}
-	for n := range slices.Chunk(p, maxFrame) {
+	for n := range slices.Chunk(p, frameBytes) {
 		crc := crc32.Checksum(n, crc32.MakeTable(crc32.Castagnoli))
-		frame := binary.LittleEndian.AppendUint32(nil, 1|uint32(len(n)+4)<<8) //nolint:gosec // of at most maxFrame
+		frame := binary.LittleEndian.AppendUint32(nil, 1|uint32(len(n)+4)<<8) //nolint:gosec // of at most frameBytes
 		frame = binary.LittleEndian.AppendUint32(frame, (crc>>15|crc<<17)+0xa282ead8)
 		if _, err := s.w.Write(append(frame, n...)); err != nil {
 			return 0, err

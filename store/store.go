@@ -153,6 +153,9 @@ func (st *Store) open(ctx context.Context, o Options) (err error) {
 				return err
 			}
 		}
+		if err = distrustIndexes(o.Dir, false, o.Logger); err != nil {
+			return st.blame(err)
+		}
 		st.room = newRoom(o.Dir, o.MinFree, o.Logger)
 		st.engine, err = startEngine(ctx, o.Dir, o.Sync, o.Logger)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -284,5 +286,35 @@ func TestDirectToolsKeepHooks(t *testing.T) {
 				t.Errorf("seen %d times, ran %d", seen.Load()-before, s.ran.Load())
 			}
 		})
+	}
+}
+
+// BenchmarkCall is a small call without a network, either way.
+func BenchmarkCall(b *testing.B) {
+	var ran, short atomic.Int64
+	for _, direct := range []bool{true, false} {
+		m := directServer(&ran, &short)
+		m.AddTool(mcp.NewTool("echo", mcp.WithString("text")), echo)
+		srv := transport.New(m, transport.Options{DirectTools: direct})
+		b.Cleanup(func() { _ = srv.Shutdown(context.Background()) })
+		for _, tt := range []struct{ version, meta string }{
+			{"2025-11-25", ``},
+			{"2026-07-28", `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`},
+		} {
+			b.Run(fmt.Sprintf("%s/direct=%t", tt.version, direct), func(b *testing.B) {
+				body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"Hello."}` + tt.meta + `}}`
+				b.ReportAllocs()
+				for b.Loop() {
+					r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/mcp", strings.NewReader(body))
+					r.Header = http.Header{
+						"Content-Type": {"application/json"}, "Mcp-Protocol-Version": {tt.version}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {"echo"},
+					}
+					w := httptest.NewRecorder()
+					if srv.ServeMCP(w, r); w.Code != http.StatusOK {
+						b.Fatal(w.Code, w.Body)
+					}
+				}
+			})
+		}
 	}
 }

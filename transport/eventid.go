@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
 	"strconv"
@@ -21,11 +22,33 @@ const (
 
 var requestName = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// answersTo says which requests the stream is to answer, before it has begun.
-func (st *stream) answersTo(ids []json.RawMessage) {
-	if st.requests = ids; st.id != "" && len(ids) == 1 && len(ids[0]) <= maxNamedRequest {
-		st.id += strings.ToLower(requestName.EncodeToString(ids[0]))
+// id names the stream in event IDs; "" when its events get none. Most answers
+// are plain JSON, so it is made when it is asked for first.
+func (st *stream) id() string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.idLocked()
+}
+
+func (st *stream) idLocked() string {
+	if st.name != "" || st.history == nil {
+		return st.name
 	}
+	st.name = strings.ToLower(rand.Text()[:streamIDLength]) // 65 bits
+	switch {
+	case st.own:
+		st.name = ownStreamMark + st.name[1:]
+	case len(st.requests) == 1 && len(st.requests[0]) <= maxNamedRequest:
+		st.name += strings.ToLower(requestName.EncodeToString(st.requests[0]))
+	}
+	return st.name
+}
+
+// given returns the ID if anybody has asked for it.
+func (st *stream) given() string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.name
 }
 
 // namedRequest is the ID of the request in a stream ID, nil for none.
@@ -46,11 +69,11 @@ func (st *stream) prime() (eventID string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.primed++
-	return st.id + "-" + strconv.FormatUint(st.taken, 10) + "." + strconv.Itoa(st.primed)
+	return st.idLocked() + "-" + strconv.FormatUint(st.taken, 10) + "." + strconv.Itoa(st.primed)
 }
 
-// eventID is the ID of the event that carries a message.
-func (st *stream) eventID(it item) string { return st.id + "-" + strconv.FormatUint(it.seq, 10) }
+// eventID is the ID of the event of a stream that carries a message.
+func eventID(stream string, it item) string { return stream + "-" + strconv.FormatUint(it.seq, 10) }
 
 // parseEventID is the reverse of both.
 func parseEventID(id string) (stream string, seq uint64, ok bool) {
@@ -60,5 +83,5 @@ func parseEventID(id string) (stream string, seq uint64, ok bool) {
 	if priming && err == nil {
 		_, err = strconv.ParseUint(nth, 10, 32)
 	}
-	return stream, seq, ok && err == nil && (seq > 0 || priming)
+	return stream, seq, ok && stream != "" && err == nil && (seq > 0 || priming)
 }

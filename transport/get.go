@@ -163,7 +163,7 @@ func (s *Server) replay(out *writer, sess *session, res resumption) {
 // lostStream is a stream of which nothing is held but that it gave an event.
 func lostStream(id string, seq uint64) *stream {
 	st := newStream(0, true)
-	st.id, st.seq, st.taken = id, seq, seq
+	st.name, st.seq, st.taken = id, seq, seq
 	st.history.evicted = seq + 1
 	if seq == 0 {
 		st.history.evicted = 0

@@ -68,12 +68,29 @@ type shelved struct {
 func (sh *shelf) put(sess *session, st *stream) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := &shelved{sess: sess, id: st.id, size: st.size() + streamOverhead, at: time.Now()}
+	e := &shelved{sess: sess, id: st.id(), size: st.size() + streamOverhead, at: time.Now()}
 	sh.order.PushBack(e)
 	sh.bytes += e.size
 	for sh.bytes > maxFinishedBytes && sh.order.Len() > 1 {
 		sh.dropLocked(sh.order.Front())
 	}
+}
+
+// newest returns the streams that finished last, the last one first, up to so
+// many bytes of them.
+func (sh *shelf) newest(limit int) (found []*stream) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for e := sh.order.Back(); e != nil; e = e.Prev() {
+		it := e.Value.(*shelved)
+		if limit -= it.size; limit < 0 {
+			break
+		}
+		if st := it.sess.findStream(it.id); st != nil {
+			found = append(found, st)
+		}
+	}
+	return found
 }
 
 // sweep lets go of what has been held long enough.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -45,7 +46,7 @@ func (p *post) initialize() error {
 		return nil
 	}
 	p.sess, p.peer, p.stream = sess, sess.peer, newStream(1, ok)
-	p.stream.answersTo([]json.RawMessage{msg.id})
+	p.stream.requests = []json.RawMessage{msg.id}
 	p.stream.appendResponse(msg.id, reply)
 	conn := p.stream.attach()
 	defer p.stream.detach(conn)
@@ -55,11 +56,12 @@ func (p *post) initialize() error {
 // handleInitialize lets mcp-go answer for the session, whose peer then knows
 // the client and the negotiated version. ok is false for an error.
 func (s *Server) handleInitialize(ctx context.Context, sess *session, msg message) (reply []byte, ok bool) {
-	c := &call{srv: s, msg: msg, sess: sess, peer: sess.peer, stream: sess.out, ctx: context.WithoutCancel(ctx)}
+	c := &call{srv: s, msg: msg, sess: sess, peer: sess.peer, stream: sess.out, began: time.Now(), ctx: context.WithoutCancel(ctx)}
 	if len(msg.params) > maxInitialize {
 		return invalid(msg.id, fmt.Sprintf("the parameters of initialize are larger than %d bytes", maxInitialize)).rpcError(), false
 	}
 	reply = c.handle()
+	c.observe(reply)
 	var r struct {
 		Error json.RawMessage `json:"error"`
 	}

@@ -104,13 +104,13 @@ func FuzzLastEventID(f *testing.F) {
 	srv := &Server{}
 	sess := newSession(srv, "s", Owner{}, false)
 	st := newStream(1, true)
-	sess.streams[st.id] = &resumable{stream: st}
+	sess.streams[st.id()] = &resumable{stream: st}
 	st.prime()
-	f.Add(st.id + "-1")
-	f.Add(sess.out.id + "-0")
+	f.Add(st.id() + "-1")
+	f.Add(sess.out.id() + "-0")
 	f.Add("-1")
-	f.Add(st.id + "--1")
-	f.Add(st.id + "-18446744073709551616")
+	f.Add(st.id() + "--1")
+	f.Add(st.id() + "-18446744073709551616")
 	f.Fuzz(func(t *testing.T, id string) {
 		res, err := srv.wanted(t.Context(), sess, id)
 		got, after, resumes := res.stream, res.after, res.from != nil
@@ -119,7 +119,7 @@ func FuzzLastEventID(f *testing.F) {
 			t.Fatalf("wanted(%q) = %v, %v", id, got, err)
 		case err == nil && resumes && !got.gave(after):
 			t.Fatalf("wanted(%q) resumes after an event that never was", id)
-		case err == nil && got == st && (!resumes || !strings.HasPrefix(id, st.id+"-")):
+		case err == nil && got == st && (!resumes || !strings.HasPrefix(id, st.id()+"-")):
 			t.Fatalf("wanted(%q) found a stream it does not name", id)
 		}
 	})

@@ -43,6 +43,9 @@ func TestObserver(t *testing.T) {
 	var told recorder
 	l := newLab(t, transport.Options{Observer: &told, Limits: transport.Limits{MaxBody: 4096}})
 	session := l.open("2025-11-25")
+	if !told.has("initialize ok") {
+		t.Errorf("of initialize not told but %q", told.said)
+	}
 	for body, want := range map[string]string{
 		ping: "ping ok",
 		`{"jsonrpc":"2.0","id":2,"method":"made/up"}`:                                                        "other error",

@@ -243,7 +243,7 @@ func (p *post) answerCalls(requests []message) error {
 	p.stream = newStream(len(requests), p.sess != nil)
 	p.stream.jsonOnly = !p.accepts.sse
 	if p.sess != nil {
-		p.stream.answersTo(idsOf(requests))
+		p.stream.requests = idsOf(requests)
 	}
 	for _, m := range requests {
 		c, err := p.srv.newCall(p.r.Context(), m, p.sess, p.peer, p.stream)
@@ -347,7 +347,7 @@ func (p *post) answerSSE(conn chan struct{}) error {
 		p.lost()
 		return err
 	}
-	if p.stream.id != "" {
+	if p.stream.history != nil {
 		p.sess.addStream(p.stream)
 		p.srv.recorder.keep(p.sess.id, p.stream)
 		if p.peer.primes() {

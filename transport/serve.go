@@ -73,15 +73,15 @@ func (o *writer) write(chunk []byte) error {
 }
 
 func (o *writer) items(st *stream, items []item) {
-	size := 0
+	size, id := 0, st.id()
 	for _, it := range items {
-		size += len(it.data) + len(st.id) + 64 // what stands around it
+		size += len(it.data) + len(id) + 64 // what stands around it
 	}
 	o.buf = slices.Grow(o.buf, size)
 	for _, it := range items {
 		ev := sse.Event{Name: "message", Data: it.data}
-		if st.id != "" {
-			ev.ID = st.eventID(it)
+		if id != "" {
+			ev.ID = eventID(id, it)
 		}
 		o.event(ev)
 	}
@@ -121,6 +121,7 @@ func (s *Server) pump(r *http.Request, out *writer, st *stream, conn chan struct
 			return out.comeBack(jitter(2 * time.Second))
 		}
 		if done {
+			st.allWritten()
 			return finished
 		}
 		select {

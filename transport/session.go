@@ -54,9 +54,7 @@ func newSession(s *Server, id string, owner Owner, sse bool) *session {
 		subs:    make(map[string]struct{}),
 	}
 	sess.out.shared = true
-	if sess.out.id != "" {
-		sess.out.id = ownStreamMark + sess.out.id[1:]
-	}
+	sess.out.own = true
 	return sess
 }
 
@@ -128,8 +126,12 @@ func (sess *session) removeCall(c *call) {
 
 // shelve hands a resumable stream whose last call has ended to the shelf.
 func (sess *session) shelve(st *stream) {
+	id := st.given()
+	if id == "" {
+		return // its answer was no SSE stream
+	}
 	sess.mu.Lock()
-	r := sess.streams[st.id]
+	r := sess.streams[id]
 	done := r != nil && !r.shelved && st.over()
 	if done {
 		r.shelved = true
@@ -165,9 +167,10 @@ func (sess *session) cancel(ctx context.Context, id json.RawMessage) {
 
 // addStream makes a stream resumable, before its first event ID goes out.
 func (sess *session) addStream(st *stream) {
+	id := st.id()
 	sess.mu.Lock()
 	over := st.over() // under the lock, so that either this or shelve does it
-	sess.streams[st.id] = &resumable{stream: st, shelved: over}
+	sess.streams[id] = &resumable{stream: st, shelved: over}
 	sess.mu.Unlock()
 	if over {
 		sess.srv.shelf.put(sess, st)
@@ -178,7 +181,7 @@ func (sess *session) addStream(st *stream) {
 // request was first, it returns that one's.
 func (sess *session) adopt(past *stream) *stream {
 	sess.mu.Lock()
-	if r := sess.streams[past.id]; r != nil {
+	if r := sess.streams[past.id()]; r != nil {
 		sess.mu.Unlock()
 		return r.stream
 	}
@@ -188,7 +191,7 @@ func (sess *session) adopt(past *stream) *stream {
 }
 
 func (sess *session) findStream(id string) *stream {
-	if id == sess.out.id {
+	if id == sess.out.given() {
 		return sess.out
 	}
 	sess.mu.Lock()

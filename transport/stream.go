@@ -2,11 +2,9 @@ package transport
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -34,9 +32,8 @@ type item struct {
 // takes from it and writes. It outlives the connection that carries it, where
 // its revision lets a client resume.
 type stream struct {
-	id       string // names the stream in event IDs; "" when events get none
-	jsonOnly bool   // the client reads no SSE: all but responses is dropped
-	shared   bool   // serves a whole session: its responses wait for room too, and none of them ends it
+	jsonOnly bool // the client reads no SSE: all but responses is dropped
+	shared   bool // serves a whole session: its responses wait for room too, and none of them ends it
 
 	// wake has one slot: there is something to take, or the stream ended.
 	wake chan struct{}
@@ -45,7 +42,9 @@ type stream struct {
 	hangUp chan time.Duration
 
 	mu       sync.Mutex
-	history  *ring // nil when the stream cannot be resumed
+	name     string // its ID, given when it is asked for; see [stream.id]
+	own      bool   // it belongs to a session and to no request
+	history  *ring  // nil when the stream cannot be resumed
 	pending  []item
 	bytes    int               // of pending
 	seq      uint64            // of the newest message
@@ -55,6 +54,7 @@ type stream struct {
 	expect   int               // responses still to come; with the last one a stream that is not shared ends
 	requests []json.RawMessage // of a resumable stream: the IDs of the requests it answers
 	answered []json.RawMessage // of those: the ones it has
+	written  bool              // it has ended, and a connection has written all of it
 	record   *record           // where the stream is kept beyond the process; nil: nowhere
 	ended    bool              // nothing is appended any more
 	dead     bool              // no connection will ever come: everything is dropped
@@ -67,7 +67,6 @@ type stream struct {
 func newStream(expect int, resumable bool) *stream {
 	st := &stream{expect: expect, wake: make(chan struct{}, 1), hangUp: make(chan time.Duration, 1), gone: time.Now()}
 	if resumable {
-		st.id = strings.ToLower(rand.Text()[:streamIDLength]) // 65 bits
 		st.history = &ring{}
 	}
 	return st
@@ -292,6 +291,13 @@ func (st *stream) take(conn chan struct{}) (items []item, done bool) {
 	}
 	st.freeLocked()
 	return items, st.ended
+}
+
+// allWritten notes that a connection has written the stream to its end.
+func (st *stream) allWritten() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.written = true
 }
 
 // needsSSE reports whether something waits to be sent that is not a response.

@@ -159,7 +159,7 @@ func TestSharedStreamBoundsResponses(t *testing.T) {
 func TestStreamReplay(t *testing.T) {
 	st := newStream(1, true)
 	conn := st.attach()
-	if id := st.prime(); id != st.id+"-0.1" {
+	if id := st.prime(); id != st.id()+"-0.1" {
 		t.Fatalf("primed with %q", id)
 	}
 	for i := range 3 {
@@ -278,7 +278,7 @@ func TestShelfBounds(t *testing.T) {
 		put := func(bytes int) *stream {
 			st := newStream(1, true)
 			st.bytes = bytes
-			sess.streams[st.id] = &resumable{stream: st}
+			sess.streams[st.id()] = &resumable{stream: st}
 			sh.put(sess, st)
 			return st
 		}
@@ -303,5 +303,5 @@ func TestShelfBounds(t *testing.T) {
 func (sess *session) findable(st *stream) bool {
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
-	return sess.streams[st.id] != nil
+	return sess.streams[st.id()] != nil
 }

@@ -152,7 +152,7 @@ func CloseConnection(ctx context.Context, retry time.Duration) bool {
 		return false
 	}
 	st := v.call.stream
-	return st.id != "" && !st.jsonOnly && st.closeConnection(retry)
+	return st.history != nil && !st.jsonOnly && st.closeConnection(retry)
 }
 
 // ask sends a request to the client, which must have declared the capability,

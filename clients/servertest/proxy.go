@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -21,15 +22,15 @@ type Fault struct {
 type Ending int
 
 const (
-	// Never: it passes to its end.
+	// Never ends it before its time.
 	Never Ending = iota
-	// Reset: both sides get a reset.
+	// Reset gives both sides a reset.
 	Reset
-	// HalfOpen: nothing passes any more either way, and neither side is told:
+	// HalfOpen lets nothing pass any more either way and tells neither side:
 	// to each it looks as if the other had vanished. After [Proxy.Silence] both
 	// get a reset.
 	HalfOpen
-	// Unavailable: the proxy answers the first request itself with 503, as one
+	// Unavailable has the proxy answer the first request itself with 503, as one
 	// does that cannot reach its server. After does not count.
 	Unavailable
 )
@@ -176,7 +177,7 @@ func (c *proxied) pass(to, from net.Conn, answers bool) {
 		if err == nil {
 			continue
 		}
-		if tcp, ok := to.(*net.TCPConn); ok && err == io.EOF && c.ended() == Never {
+		if tcp, ok := to.(*net.TCPConn); ok && errors.Is(err, io.EOF) && c.ended() == Never {
 			_ = tcp.CloseWrite() // the other direction goes on
 			return
 		}

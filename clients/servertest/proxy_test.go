@@ -34,7 +34,7 @@ func TestProxy(t *testing.T) {
 		"delay": {Fault{Delay: time.Millisecond}, func(status int, got string, err error) bool {
 			return status == http.StatusOK && got == body && err == nil
 		}},
-		"reset": {Fault{After: 5000, Then: Reset}, func(status int, got string, err error) bool {
+		"reset": {Fault{After: 5000, Then: Reset}, func(_ int, got string, err error) bool {
 			return err != nil && !errors.Is(err, context.DeadlineExceeded) && len(got) < 5000 && strings.HasPrefix(body, got)
 		}},
 		"reset at once": {Fault{Then: Reset}, func(status int, _ string, err error) bool {
@@ -86,7 +86,9 @@ func TestProxy(t *testing.T) {
 		}
 		cancel()
 		_ = writer.Close()
-		<-failed
+		if err := <-failed; err == nil {
+			t.Error("the client that is alone got an answer")
+		}
 	})
 }
 

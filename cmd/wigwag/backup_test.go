@@ -89,8 +89,11 @@ func TestBackupRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut, none := filepath.Join(out, "cut.tar"), filepath.Join(out, "none.tar")
-	write(t, cut, string(data[:len(data)/2]))
-	write(t, none, "not a backup")
+	for name, data := range map[string][]byte{cut: data[:len(data)/2], none: []byte("not a backup")} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, test := range []struct{ args, want string }{
 		{"backup " + good + " --data " + dir, "is there already"},
 		{"backup " + out + "/x.zip --data " + dir, ".tar or .tar.gz"},

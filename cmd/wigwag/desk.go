@@ -123,6 +123,7 @@ func (d *desk) routes() http.Handler {
 		return nil, d.hub.RemoveMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
 	}))
 	mux.HandleFunc("GET /backup", d.serveBackup)
+	mux.Handle("GET /doctor", answer(func(r *http.Request, _ struct{}) (any, error) { return d.store.Inspect(r.Context()), nil }))
 	d.accounts(mux)
 	return mux
 }
@@ -154,9 +155,7 @@ type deskClient struct{ http *http.Client }
 func callDesk(ctx context.Context, dir string, fn func(*deskClient) error) error {
 	ctx, cancel := context.WithTimeout(ctx, deskTimeout)
 	defer cancel()
-	path := filepath.Join(dir, "admin.sock")
-	dialer := &net.Dialer{}
-	probe, err := dialer.DialContext(ctx, "unix", path)
+	probe, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "admin.sock"))
 	if err == nil {
 		_ = probe.Close()
 	} else {
@@ -172,8 +171,13 @@ func callDesk(ctx context.Context, dir string, fn func(*deskClient) error) error
 		}
 		defer stop()
 	}
+	return askDesk(dir, fn)
+}
+
+// askDesk lets fn talk to the desk of the server that runs on a data folder.
+func askDesk(dir string, fn func(*deskClient) error) error {
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, "unix", path)
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "admin.sock"))
 	}}
 	defer tr.CloseIdleConnections()
 	return fn(&deskClient{http: &http.Client{Transport: tr}})

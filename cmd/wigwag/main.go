@@ -43,7 +43,7 @@ func run(ctx context.Context, args, env []string, out, errOut io.Writer) int {
 	root.SetErr(errOut)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	e := newEnvironment(env)
-	root.AddCommand(serveCommand(e), userCommand(e), roomCommand(e), inviteCommand(e), auditCommand(e), backupCommand(e), restoreCommand(e),
+	root.AddCommand(serveCommand(e), userCommand(e), roomCommand(e), inviteCommand(e), auditCommand(e), backupCommand(e), restoreCommand(e), doctorCommand(e),
 		loginCommand(e), logoutCommand(e), tokenCommand(e))
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintf(errOut, "wigwag: %v\n", err)
