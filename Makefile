@@ -49,11 +49,14 @@ conformance: conformance/node_modules/.package-lock.json
 	go run ./conformance
 
 # Real clients against the built program: mcp-go's, the Go SDK's, the
-# TypeScript SDK's two.
-clients: build clients/typescript/node_modules/.package-lock.json
+# TypeScript SDK's two. In signin those two, mcp-remote and the Inspector are
+# given its address alone.
+clients: build clients/typescript/node_modules/.package-lock.json clients/signin/node_modules/.package-lock.json
 	go test -race ./clients/...
 	cd clients/gosdk && go test -race -count=1 ./...
 	cd clients/typescript && npm test
+	go build -o bin/ ./clients/browser/browse
+	cd clients/signin && npm test
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --ignore-scripts

@@ -102,7 +102,7 @@ func Start(t *testing.T, args ...string) *Server {
 	t.Helper()
 	ctx, kill := context.WithCancel(context.WithoutCancel(t.Context())) // t.Context ends before the cleanups
 	t.Cleanup(kill)
-	p, listens, err := Launch(ctx, append([]string{"--auth=token", "--memory"}, args...)...)
+	p, listens, err := Launch(ctx, append([]string{"--memory"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
