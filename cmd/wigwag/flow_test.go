@@ -66,7 +66,7 @@ func (g agentGrant) header() string { return "Authorization: Bearer " + g.Token 
 
 // grantTo has a new OAuth client sign a user in, at one of the addresses of
 // the program, and returns what it gets for a resource.
-func grantTo(t *testing.T, base, resource, name, word string, scopes ...string) agentGrant {
+func grantTo(t *testing.T, base, resource, name string, scopes ...string) agentGrant {
 	t.Helper()
 	client := newBrowser(t)
 	registered := request(t, client, "POST", base+"/oauth/register", fmt.Sprintf(`{"client_name":"Test Agent","redirect_uris":[%q]}`, callback))
@@ -83,7 +83,7 @@ func grantTo(t *testing.T, base, resource, name, word string, scopes ...string) 
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}, "scope": {strings.Join(scopes, " ")},
 	}
 	page := request(t, client, "GET", base+"/oauth/authorize?"+asked.Encode(), "")
-	next := fill(t, client, base, page, url.Values{"username": {name}, "password": {word}})
+	next := fill(t, client, base, page, url.Values{"username": {name}, "password": {password}})
 	if next.StatusCode != http.StatusSeeOther {
 		t.Fatalf("sign-in: %d %s", next.StatusCode, body(t, next))
 	}

@@ -34,7 +34,7 @@ func TestForwarded(t *testing.T) {
 		"Forwarded":             {"10.1.2.3:1", `Forwarded: for=6.6.6.6, for="[2002::5]:47";proto=https;by=10.1.2.3`, "[2002::5]:0", true},
 		"Forwarded beside":      {"10.1.2.3:1", "Forwarded: for=6.6.6.6\nX-Forwarded-For: 1.2.3.4", "1.2.3.4:0", false},
 	} {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.RemoteAddr = c.from
 		for line := range strings.Lines(c.headers) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
@@ -56,7 +56,7 @@ func TestPastTheProxy(t *testing.T) {
 	}
 	h := proxies{nets: nets, only: true}.handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for from, want := range map[string]int{"10.0.0.2:1": 200, "127.0.0.1:1": 200, "10.0.0.3:1": 403, "": 403} {
-		r, w := httptest.NewRequest(http.MethodGet, "/mcp", nil), httptest.NewRecorder()
+		r, w := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/mcp", nil), httptest.NewRecorder()
 		r.RemoteAddr = from
 		if h.ServeHTTP(w, r); w.Code != want {
 			t.Errorf("%q: %d, want %d", from, w.Code, want)

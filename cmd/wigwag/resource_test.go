@@ -52,7 +52,7 @@ func TestLine02ResourceMetadata(t *testing.T) {
 		}
 	}
 	status(t, "another document", request(t, client, "GET", p.url+"/.well-known/oauth-protected-resource/other", ""), http.StatusNotFound)
-	token := grantTo(t, p.url, p.url+"/sse", "admin", password, "chat:read")
+	token := grantTo(t, p.url, p.url+"/sse", "admin", "chat:read")
 	status(t, "a token for /sse at /sse", request(t, client, "GET", p.url+"/sse", "", token.header(), "Accept: text/event-stream"), http.StatusOK)
 	status(t, "a token for /sse at /mcp", request(t, client, "POST", p.url+"/mcp", listTools, token.header()), http.StatusUnauthorized)
 }
@@ -144,7 +144,7 @@ func TestLine05InsufficientScope(t *testing.T) {
 			t.Errorf("%s: %d, %s, want the scopes %q", what, resp.StatusCode, got, scope)
 		}
 	}
-	reading := grantTo(t, p.url, p.url+"/mcp", "admin", password, "chat:read")
+	reading := grantTo(t, p.url, p.url+"/mcp", "admin", "chat:read")
 	reader := user{p, newClient(t), reading.header()}
 	forbidden("send", reader.post(t, "/mcp", send), "chat:read chat:write")
 	forbidden("in a batch", reader.post(t, "/mcp", "["+listTools+","+send+"]", "MCP-Protocol-Version: 2025-03-26"), "chat:read chat:write")
@@ -229,7 +229,7 @@ func TestLine07HostAndOrigin(t *testing.T) {
 func TestLine08ForeignSession(t *testing.T) {
 	p := start(t, withPassword)
 	alice := admit(t, p).member(t, "alice")
-	g := grantTo(t, p.url, p.url+"/mcp", "alice", password, "chat:read", "chat:write")
+	g := grantTo(t, p.url, p.url+"/mcp", "alice", "chat:read", "chat:write")
 	agent := user{p, newClient(t), g.header()}
 	session := agent.session(t)
 	refreshed := exchange(t, newClient(t), p.url, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {g.Refresh}, "client_id": {g.client}})
@@ -269,7 +269,7 @@ func TestLine09RevocationEndsStreams(t *testing.T) {
 		t.Errorf("the stream of another token: %s, %v", ev.Data, err)
 	}
 
-	g := grantTo(t, p.url, p.url+"/mcp", "admin", password, "chat:read")
+	g := grantTo(t, p.url, p.url+"/mcp", "admin", "chat:read")
 	agent := user{p, newClient(t), g.header()}
 	listening := agent.get(t, "/sse")
 	_ = listening.Body.Close()

@@ -121,7 +121,9 @@ func remote(r *http.Request) netip.Addr {
 	return addr.Addr()
 }
 
-// withRemote lets the audit know where a request comes from.
-func withRemote(r *http.Request) *http.Request {
-	return r.WithContext(auth.WithRemote(r.Context(), remote(r)))
+// located lets the audit know where requests come from.
+func located(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(auth.WithRemote(r.Context(), remote(r))))
+	})
 }

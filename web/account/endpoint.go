@@ -41,17 +41,17 @@ func badRequest(detail string) error { return &problem{status: http.StatusBadReq
 // serve serves endpoints by their method. Who asks has been found out before.
 func (s *Server) serve(methods map[string]endpoint) http.Handler {
 	allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return located(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		do, ok := methods[r.Method]
 		if !ok {
 			w.Header().Set("Allow", allow)
 			auth.WriteProblem(w, http.StatusMethodNotAllowed, "Allowed here is "+allow+".")
 			return
 		}
-		if err := do(w, withRemote(r)); err != nil {
+		if err := do(w, r); err != nil {
 			s.refuse(w, r, err)
 		}
-	})
+	}))
 }
 
 // own is for what belongs to a person's account: whoever does it holds all that

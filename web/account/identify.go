@@ -20,7 +20,6 @@ func (s *Server) cookie(r *http.Request) (name string, secure bool) {
 
 // open begins a web session of a user, in place of the one that the browser had.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, user auth.User) error {
-	r = withRemote(r)
 	before, hadOne := s.SignedIn(r)
 	secret, _, err := s.o.Tokens.OpenSession(r.Context(), user)
 	if err != nil {
@@ -71,7 +70,7 @@ func (s *Server) SignIn(w http.ResponseWriter, r *http.Request, name, password s
 // refused, reading included.
 func (s *Server) Identify(next http.Handler) http.Handler {
 	bearer := s.o.Bearer(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return located(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header.Values("Authorization")) > 0 {
 			bearer.ServeHTTP(w, r)
 			return
@@ -86,13 +85,12 @@ func (s *Server) Identify(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, identified(r, id))
-	})
+	}))
 }
 
 // identified returns r with the identity in its context and without what proved
 // it, for which nobody further in has a use.
 func identified(r *http.Request, id auth.Identity) *http.Request {
-	r = withRemote(r)
 	r = r.WithContext(auth.NewContext(r.Context(), id))
 	r.Header = r.Header.Clone()
 	r.Header.Del("Authorization")
@@ -112,7 +110,7 @@ func (s *Server) crossOrigin(r *http.Request) bool {
 // an access token.
 func (s *Server) IdentifyStream(next http.Handler) http.Handler {
 	known := s.Identify(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return located(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		tickets, tokens := query["ticket"], query["token"]
 		if len(tickets)+len(tokens) == 0 || len(r.Header.Values("Authorization")) > 0 {
@@ -134,7 +132,7 @@ func (s *Server) IdentifyStream(next http.Handler) http.Handler {
 		default:
 			s.unauthorized(w, r, "the query holds more than one ticket or token")
 		}
-	})
+	}))
 }
 
 func (s *Server) admitTicket(w http.ResponseWriter, r *http.Request, ticket string, next http.Handler) {

@@ -86,7 +86,7 @@ func (s *Server) show(w http.ResponseWriter, status int, v view) {
 
 // page serves a page: what GET shows, and its form.
 func (s *Server) page(by Limiter, show func(http.ResponseWriter, *http.Request), take func(http.ResponseWriter, *http.Request, url.Values)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return located(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse := func(status int, text string) {
 			s.show(w, status, view{Title: "That does not work", Text: text, Finished: true})
 		}
@@ -114,8 +114,8 @@ func (s *Server) page(by Limiter, show func(http.ResponseWriter, *http.Request),
 			refuse(http.StatusBadRequest, "That form cannot be read.")
 			return
 		}
-		take(w, withRemote(r), form)
-	})
+		take(w, r, form)
+	}))
 }
 
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {

@@ -34,7 +34,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, issued{
 		Token: got.Access, TokenType: "Bearer", RefreshToken: got.Refresh,
-		ExpiresIn: int64(time.Until(got.Identity.Expires).Round(time.Second) / time.Second),
+		ExpiresIn: int64(got.Lifetime / time.Second),
 	})
 	return nil
 }
