@@ -31,7 +31,6 @@ type settings struct {
 	registration   string // of OAuth clients
 	queryToken     bool
 	tokenLifetime  time.Duration
-	tokenLifetime  time.Duration
 	issuers        issuerSettings
 	callRate       int
 	sendRate       int
@@ -64,7 +63,6 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.registration, "client-registration", registrationOpen, `"open" (OAuth clients register themselves) or "off" (only those that publish a metadata document)`)
 	f.BoolVar(&s.queryToken, "query-token", false, "take access tokens as ?token= on /events, where they end up in logs of others; a ticket does not")
 	f.DurationVar(&s.tokenLifetime, "token-lifetime", time.Hour, "how long an access token is good, an hour at most; then clients refresh it")
-	f.DurationVar(&s.tokenLifetime, "token-lifetime", time.Hour, "how long an access token is good, at most an hour; clients refresh it by themselves")
 	s.issuers.register(f)
 	f.StringArrayVar(&s.allowedHosts, "allowed-host", nil, "a further Host that requests may name, such as wigwag.internal:8080; may be repeated")
 	f.StringArrayVar(&s.allowedOrigins, "allowed-origin", nil, "a further Origin that pages may call from, such as http://localhost:6274; may be repeated")
