@@ -1,0 +1,226 @@
+package account
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"wigwag/auth"
+)
+
+const secret = "correct horse battery"
+
+// lab is a server over accounts in memory, with the user alice.
+type lab struct {
+	*Server
+	tokens *auth.Tokens
+	users  *auth.Users
+	api    map[string]http.Handler
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	logger := slog.New(slog.DiscardHandler)
+	users, err := auth.NewUsers(auth.NewMemoryStore(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := users.Create(t.Context(), "alice", secret, auth.RoleAdmin); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.LoadKeys(t.Context(), auth.NewMemoryStore())
+	if err != nil {
+		t.Fatal(err)
+	}
+	credentials := auth.NewCredentials(auth.CredentialsOptions{Store: auth.NewMemoryStore(), Users: users, Logger: logger})
+	t.Cleanup(credentials.Close)
+	tokens, err := auth.NewTokens(auth.TokensOptions{Issuer: "http://127.0.0.1:8080", Keys: keys, Users: users, Credentials: credentials, Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signUps, err := auth.NewSignUps(auth.SignUpOpen, users, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{
+		Users: users, Tokens: tokens, Credentials: credentials, SignUps: signUps, Audit: auth.NewAuditLog(&auditLog{}, logger),
+		Bearer:    auth.Bearer(auth.BearerOptions{Verifier: tokens, Logger: logger}),
+		PublicURL: func(*http.Request) string { return "http://127.0.0.1:8080" }, Logger: logger,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &lab{s, tokens, users, s.API(func(next http.Handler) http.Handler { return next })}
+}
+
+// form sends a form to a page.
+func (l *lab) form(t *testing.T, path string, fields url.Values, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(fields.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	l.Pages()[path].ServeHTTP(w, r)
+	return w
+}
+
+// Each form of the pages is shown, with what is wrong, and what was typed in is
+// never taken for markup.
+func TestPages(t *testing.T) {
+	l := newLab(t)
+	const evil = `"><script>alert(1)</script>`
+	link, err := l.users.NewLink(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range map[string]struct {
+		answer *httptest.ResponseRecorder
+		status int
+		has    string
+	}{
+		"wrong":         {l.form(t, "/signin", url.Values{"username": {evil}, "password": {evil}}), 401, "Wrong user name or password"},
+		"a bad link":    {l.form(t, "/signin", url.Values{"link": {evil}, "password": {secret}}), 403, "The link is not valid"},
+		"too short":     {l.form(t, "/signin", url.Values{"link": {link}, "password": {"x"}}), 400, "8"},
+		"a bad name":    {l.form(t, "/signup", url.Values{"username": {evil}, "password": {secret}}), 400, "name: must be"},
+		"a name taken":  {l.form(t, "/signup", url.Values{"username": {"alice"}, "password": {secret}}), 409, "exists already"},
+		"an invitation": {l.form(t, "/signup", url.Values{"username": {"bob"}, "password": {secret}, "invitation": {evil}}), 403, "invitation is not valid"},
+	} {
+		text := w.answer.Body.String()
+		if w.answer.Code != w.status || !strings.Contains(text, w.has) || strings.Contains(text, "<script") {
+			t.Errorf("%s: %d, want %d with %q: %s", name, w.answer.Code, w.status, w.has, text)
+		}
+		if h := w.answer.Header(); h.Get("Cache-Control") != "no-store" || !strings.Contains(h.Get("Content-Security-Policy"), "form-action 'self'") {
+			t.Errorf("%s: %v", name, h)
+		}
+	}
+	cross := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", strings.NewReader("username=alice"))
+	cross.Header.Set("Sec-Fetch-Site", "cross-site")
+	w := httptest.NewRecorder()
+	if l.Pages()["/signin"].ServeHTTP(w, cross); w.Code != http.StatusForbidden {
+		t.Errorf("a form of another site: %d", w.Code)
+	}
+}
+
+// Who signs in anew leaves the session of before.
+func TestOneSessionOfABrowser(t *testing.T) {
+	l := newLab(t)
+	good := url.Values{"username": {"alice"}, "password": {secret}}
+	first := l.form(t, "/signin", good).Result().Cookies()
+	second := l.form(t, "/signin", good, first...).Result().Cookies()
+	if len(first) != 1 || len(second) != 1 || first[0].Value == second[0].Value {
+		t.Fatal(first, second)
+	}
+	for c, want := range map[*http.Cookie]bool{first[0]: false, second[0]: true} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.AddCookie(c)
+		if _, ok := l.SignedIn(r); ok != want {
+			t.Errorf("signed in: %t, want %t", ok, want)
+		}
+	}
+}
+
+// A body is a JSON object within its bounds, or the client is told why not; and
+// nothing of it is repeated.
+func TestReadJSON(t *testing.T) {
+	for name, c := range map[string]struct {
+		body, kind string
+		status     int
+	}{
+		"good":         {`{"name":"x"}`, "application/json; charset=utf-8", 0},
+		"a form":       {`name=x`, "application/x-www-form-urlencoded", 415},
+		"no type":      {`{}`, "", 415},
+		"nothing":      {``, "application/json", 400},
+		"two":          {`{"name":"x"}{}`, "application/json", 400},
+		"a list":       {`["secret"]`, "application/json", 400},
+		"a number":     {`{"name":5}`, "application/json", 400},
+		"unknown":      {`{"secret":1}`, "application/json", 400},
+		"not UTF-8":    {"{\"name\":\"\xff\"}", "application/json", 400},
+		"scopes":       {`{"scopes":"secret"}`, "application/json", 400},
+		"too long":     {`{"name":"` + strings.Repeat("x", maxBody) + `"}`, "application/json", 413},
+		"just so long": {`{"name":"` + strings.Repeat("x", maxBody-11) + `"}`, "application/json", 0},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(c.body))
+		r.Header.Set("Content-Type", c.kind)
+		var in struct {
+			Name   string
+			Scopes auth.Scopes
+		}
+		err := readJSON(httptest.NewRecorder(), r, &in)
+		status := 0
+		if p := problemOf(orNothing(err)); p != nil {
+			status = p.status
+		}
+		if status != c.status || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %d, %v; want %d", name, status, err, c.status)
+		}
+	}
+}
+
+func orNothing(err error) error {
+	if err == nil {
+		return io.EOF // no problem of anybody's
+	}
+	return err
+}
+
+// Errors of package auth have their status; what is internal has none, and is
+// not told.
+func TestProblems(t *testing.T) {
+	for err, want := range map[error]int{
+		auth.ErrExists: 409, auth.ErrUnknownUser: 404, auth.ErrRefresh: 401, auth.ErrInvitation: 403, auth.ErrBusy: 503,
+		&auth.ThrottledError{RetryAfter: time.Second}: 429, auth.TokenError("revoked"): 401, errors.New("password: too short"): 400,
+		fmt.Errorf("create user: %w", auth.ErrTooMany): 409,
+	} {
+		if p := problemOf(err); p == nil || p.status != want || p.detail == "" {
+			t.Errorf("%v: %+v, want %d", err, p, want)
+		}
+	}
+	if p := problemOf(errors.New("the disk at /data is full")); p != nil {
+		t.Errorf("an internal error is told as %+v", p)
+	}
+}
+
+// TestTicketOnce: of a ticket in the query the stream learns whose it is, and
+// nothing of the ticket.
+func TestTicketOnce(t *testing.T) {
+	l := newLab(t)
+	user, err := l.users.Authenticate(t.Context(), remote(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)), "alice", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := l.tokens.Login(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/stream-ticket", nil)
+	ask.Header.Set("Authorization", "Bearer "+issued.Access)
+	w := httptest.NewRecorder()
+	l.api["/api/stream-ticket"].ServeHTTP(w, ask)
+	var got struct{ Ticket string }
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusCreated {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	stream := l.IdentifyStream(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		id, ok := auth.FromContext(r.Context())
+		if !ok || id.Subject != "alice" || id.Credential != issued.Identity.Credential || r.URL.RawQuery != "rooms=general" {
+			t.Errorf("%+v asks for %s", id, r.URL)
+		}
+	}))
+	for _, want := range []int{200, 401} {
+		w := httptest.NewRecorder()
+		stream.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/events?rooms=general&ticket="+got.Ticket, nil))
+		if w.Code != want {
+			t.Errorf("%d, want %d", w.Code, want)
+		}
+	}
+}
