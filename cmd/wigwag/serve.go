@@ -127,6 +127,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Observer: counted.ofTransport(), Logger: logger, Limits: in.limits,
 		Permit: in.permission.permit, Pace: in.permission.pace, Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states, DirectTools: true,
 	})
+	defer endNow(t, events) // where it has not come to a drain
 	mcp.Announce(h, t)
 	defer k.creds.OnRevoked(func(r auth.Revocation) {
 		if r.Credential == "" { // all the user has
@@ -157,6 +158,15 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	r := &running{admission: a, server: server, mcp: t, events: events, hub: h, logger: logger}
 	r.drain(context.WithoutCancel(ctx), s.drainDelay, s.drainTimeout)
 	return err
+}
+
+// endNow ends servers without waiting for anybody.
+func endNow(servers ...interface{ Shutdown(context.Context) error }) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, s := range servers {
+		_ = s.Shutdown(ended) // what it cut off was nobody's
+	}
 }
 
 // limitMemory sets the runtime's limit and watches it.
