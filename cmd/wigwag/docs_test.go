@@ -134,8 +134,6 @@ var notOfClients = map[string]string{
 	"auth.maxDoubling":          "of an algorithm",
 	"store.maxSubject":          "maxName and maxKey",
 	"store.maxBatch":            "of an algorithm",
-	"store.maxFrame":            "of a backup's format",
-	"store.maxPart":             "of a backup's format",
 	"store.maxBatchBytes":       "of an algorithm",
 	"wigwag.maxSocketPath":      "the operator's",
 	"wigwag.maxAnswer":          "of the command line",
