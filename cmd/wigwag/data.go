@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,7 +58,7 @@ func openKept(ctx context.Context, o store.Options, ho hub.Options) (*kept, erro
 }
 
 func (k *kept) stand(ctx context.Context, ho hub.Options, logger *slog.Logger) (err error) {
-	k.audit = auth.NewAuditLog(k.store.Audit(), logger)
+	k.audit = auth.NewAuditLog(loudLog{k.store.Audit(), logger}, logger)
 	if k.users, err = auth.NewUsers(k.store.Bucket(store.Users), k.audit); err != nil {
 		return fmt.Errorf("users: %w", err)
 	}
@@ -75,6 +76,19 @@ func (k *kept) stand(ctx context.Context, ho hub.Options, logger *slog.Logger) (
 	ho.Ready, ho.Logger = k.store.Ready, logger
 	k.hub, err = hub.New(ctx, ho)
 	return err
+}
+
+// loudLog is the audit's log, of which the program's own log hears, too: where
+// that is gathered from many servers, so is the audit.
+type loudLog struct {
+	*store.Log
+	logger *slog.Logger
+}
+
+// Append implements [auth.Log].
+func (l loudLog) Append(ctx context.Context, e auth.LogEntry) (auth.LogRecord, error) {
+	l.logger.LogAttrs(ctx, slog.LevelInfo, "audit", slog.Any("event", json.RawMessage(e.Data)))
+	return l.Log.Append(ctx, e)
 }
 
 // secretSize is the size of a [kept.secret], in bytes.

@@ -139,7 +139,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 
 	stopMetrics, err := counted.serve(ctx, s.metricsAddr, t, events, h, logger)
 	if err != nil {
-		return errors.Join(err, t.Shutdown(ctx), events.Shutdown(ctx))
+		return err
 	}
 	defer stopMetrics()
 
