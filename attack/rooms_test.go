@@ -201,6 +201,9 @@ func TestLostMembership(t *testing.T) {
 	for _, attack := range onRooms() {
 		same(t, attack.by(l.mallory, "vault"), attack.by(l.mallory, "attic"), "vault", "attic")
 	}
+	if audit := l.wigwag("audit", "--user", "mallory"); !strings.Contains(audit, `"action":"room.remove","target":"mallory","outcome":"ok","detail":"vault"`) {
+		t.Errorf("the audit does not tell:\n%s", audit)
+	}
 	for _, args := range []string{`{"room":"vault","after":%q}`, `{"after":%q}`} {
 		if a := l.mallory.call("read_messages", fmt.Sprintf(args, first)); strings.Contains(a.body, "4711") {
 			t.Errorf("%s: %s", args, a.body)

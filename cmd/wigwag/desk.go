@@ -117,10 +117,18 @@ func (d *desk) routes() http.Handler {
 	}))
 	mux.Handle("GET /rooms", answer(func(*http.Request, struct{}) (any, error) { return d.hub.AdminRooms(), nil }))
 	mux.Handle("PUT /rooms/{room}/members/{name}", answer(func(r *http.Request, _ struct{}) (any, error) {
-		return nil, d.hub.AddMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
+		err := d.hub.AddMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
+		if err == nil {
+			d.audit.Record(r.Context(), auth.Event{Action: "room.add", Target: r.PathValue("name"), Detail: r.PathValue("room")})
+		}
+		return nil, err
 	}))
 	mux.Handle("DELETE /rooms/{room}/members/{name}", answer(func(r *http.Request, _ struct{}) (any, error) {
-		return nil, d.hub.RemoveMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
+		err := d.hub.RemoveMember(r.Context(), r.PathValue("room"), r.PathValue("name"))
+		if err == nil {
+			d.audit.Record(r.Context(), auth.Event{Action: "room.remove", Target: r.PathValue("name"), Detail: r.PathValue("room")})
+		}
+		return nil, err
 	}))
 	mux.HandleFunc("GET /backup", d.serveBackup)
 	mux.Handle("GET /doctor", answer(func(r *http.Request, _ struct{}) (any, error) { return d.store.Inspect(r.Context()), nil }))

@@ -28,8 +28,10 @@ func loginCommand(env environment) *cobra.Command {
 		Use:   "login URL",
 		Short: "Sign in to a server, for the other commands",
 		Long: "Sign in to the server at URL, such as https://chat.example.com, in the browser. What the command line may do\n" +
-			"is decided there. What it gets is kept in $XDG_CONFIG_HOME/wigwag/credentials.json (else in ~/.config/wigwag),\n" +
-			"which only you can read, and is refreshed by itself until it is not used for 30 days.\n\n" +
+			"is decided there: wigwag token needs all that you may do, which for an administrator includes the box that is\n" +
+			"not ticked.\n\n" +
+			"What it gets is kept in $XDG_CONFIG_HOME/wigwag/credentials.json (else in ~/.config/wigwag), which only you can\n" +
+			"read, and is refreshed by itself until it is not used for 30 days.\n\n" +
 			"Without a browser on this machine, open the printed address in one that can reach this machine's loopback\n" +
 			"address, or make a personal access token elsewhere and give it on standard input:\n\n" +
 			"  wigwag login URL --token < file-with-the-token",
@@ -61,8 +63,18 @@ func loginCommand(env environment) *cobra.Command {
 				return err
 			}
 			got.User = who.User
-			if err := kept.change(func(servers map[string]storedLogin) error { servers[server] = got; return nil }); err != nil {
+			var before storedLogin
+			err = kept.change(func(servers map[string]storedLogin) error {
+				before, servers[server] = servers[server], got
+				return nil
+			})
+			if err != nil {
 				return err
+			}
+			if before.Refresh != "" {
+				if err := endGrant(cmd.Context(), server, before); err != nil {
+					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "(The sign-in before goes on at the server until it is revoked: %v.)\n", err)
+				}
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Signed in to %s as %s, for: %s\n", server, who.User, who.Scopes)
 			return err

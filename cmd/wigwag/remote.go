@@ -59,8 +59,12 @@ func (r *remote) do(ctx context.Context, method, path string, in, out any) error
 		req.Header.Set("Content-Type", "application/json")
 	}
 	err = send(r.http, req, out)
-	if refused, ok := errors.AsType[*refusedError](err); ok && refused.status == http.StatusUnauthorized {
+	refused, ok := errors.AsType[*refusedError](err)
+	switch {
+	case ok && refused.status == http.StatusUnauthorized:
 		return fmt.Errorf("%w\nSign in again: wigwag login %s", err, r.server)
+	case ok && refused.status == http.StatusForbidden:
+		return fmt.Errorf("%w\nSign in again, and allow all of it in the browser: wigwag login %s", err, r.server)
 	}
 	return err
 }

@@ -15,7 +15,7 @@ import (
 func auditCommand(env environment) *cobra.Command {
 	o := &operator{env: env}
 	var since, user string
-	cmd := o.command("audit", "Print who did what: sign-ins, tokens, consents, roles, rooms, and refusals")
+	cmd := o.command("audit", "Print who did what: sign-ins, tokens, consents, users and their roles, and refusals")
 	cmd.Long = "Print the audit as lines of JSON, the oldest first, from the running server or, where none runs, from its folder.\n" +
 		"It is for the server's own machine; administrators have GET /api/audit.\n\n" +
 		"Of each event there is its time and action; who did it (actor; without one the operator, at the machine) and\n" +
