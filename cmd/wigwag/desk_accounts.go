@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -99,6 +100,9 @@ func (d *desk) accounts(mux *http.ServeMux) {
 	mux.Handle("GET /invitations", answer(func(*http.Request, struct{}) (any, error) { return d.signUps.Invitations(), nil }))
 	mux.Handle("POST /invitations", answer(func(r *http.Request, in newInvitation) (any, error) {
 		secret, _, err := d.signUps.Invite(r.Context(), auth.User{}, in.Role, seconds(in.ExpiresIn))
+		if errors.Is(err, auth.ErrSignUpOff) {
+			err = errors.New("the server runs with --signup=off: start it with --signup=invite")
+		}
 		return linkInfo{d.publicURL + "/signup?invitation=" + secret}, err
 	}))
 	mux.Handle("DELETE /invitations/{id}", answer(func(r *http.Request, _ struct{}) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -90,7 +91,7 @@ func (l *loopback) wait(ctx context.Context) (code string, err error) {
 		if context.Cause(ctx) == context.DeadlineExceeded { //nolint:errorlint // the cause itself
 			return "", fmt.Errorf("nobody signed in within %d minutes: run wigwag login again", int(signInWithin.Minutes()))
 		}
-		return "", ctx.Err()
+		return "", errors.New("interrupted: nobody is signed in")
 	}
 }
 
