@@ -122,4 +122,3 @@ func closeAfterwards(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 }
-
