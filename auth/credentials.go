@@ -66,6 +66,7 @@ type Credential struct {
 	Client     string    `json:"client,omitempty"`      // the OAuth client it was granted to
 	ClientName string    `json:"client_name,omitempty"` // what that one calls itself
 	Resource   string    `json:"resource,omitempty"`    // that the grant is for
+	Grant      string    `json:"grant,omitempty"`       // of a personal access token: that of the OAuth client that made it
 	Scopes     Scopes    `json:"scopes,omitempty"`
 	Role       Role      `json:"role,omitempty"` // that an invitation gives
 	Created    time.Time `json:"created"`
@@ -154,10 +155,29 @@ func (c *Credentials) Revoke(ctx context.Context, user, id string) error {
 	if revision == 0 || r.User != user {
 		return ErrUnknownCredential
 	}
+	return c.revoke(ctx, id, r, Event{Action: "token.revoke"})
+}
+
+// revoke ends a credential and the personal access tokens that its client made,
+// and records it.
+func (c *Credentials) revoke(ctx context.Context, id string, r credential, as Event) error {
 	if err := c.remove(ctx, id); err != nil {
 		return err
 	}
-	c.audit.Record(ctx, Event{Action: "token.revoke", Target: user, Detail: string(r.Kind) + " " + id})
+	as.Target, as.Detail = r.User, string(r.Kind)+" "+id
+	c.audit.Record(ctx, as)
+	if r.Kind != KindOAuth {
+		return nil
+	}
+	for _, made := range c.index.of(r.User) {
+		p, revision, err := c.get(made)
+		if err == nil && revision != 0 && p.Grant == id {
+			err = c.revoke(ctx, made, p, Event{Action: "token.revoke"})
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -176,10 +196,9 @@ func (c *Credentials) RevokeClient(ctx context.Context, user, client string) err
 		if revision == 0 || r.Kind != KindOAuth || r.Client != client {
 			continue
 		}
-		if err := c.remove(ctx, id); err != nil {
+		if err := c.revoke(ctx, id, r, Event{Action: "token.revoke"}); err != nil {
 			return err
 		}
-		c.audit.Record(ctx, Event{Action: "token.revoke", Target: r.User, Detail: string(r.Kind) + " " + id})
 	}
 	return nil
 }

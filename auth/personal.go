@@ -20,6 +20,10 @@ type Personal struct {
 	Name     string        // 1 to 64 printable characters, for its owner
 	Scopes   Scopes        // at least one
 	Lifetime time.Duration // at most 366 days
+	// By is the credential with which the token is asked for, empty for the
+	// operator. Where an OAuth client is behind it the token ends when what the
+	// client was granted is revoked.
+	By string
 }
 
 // NewPersonal makes a personal access token for a user. It is good at every
@@ -36,14 +40,40 @@ func (t *Tokens) NewPersonal(ctx context.Context, user User, p Personal) (token 
 	case p.Lifetime <= 0 || p.Lifetime > maxPersonal:
 		return "", Credential{}, errors.New("lifetime: must be more than 0 and at most 366 days")
 	}
+	grant, err := t.grantBehind(p.By)
+	if err != nil {
+		return "", Credential{}, err
+	}
 	secret, id := newSecret()
-	r := t.newCredential(user, Credential{Kind: KindPersonal, Name: p.Name, Scopes: p.Scopes}, p.Lifetime)
+	r := t.newCredential(user, Credential{Kind: KindPersonal, Name: p.Name, Scopes: p.Scopes, Grant: grant}, p.Lifetime)
 	if err := t.credentials.add(ctx, id, r); err != nil {
 		return "", Credential{}, err
+	}
+	if _, err := t.grantBehind(grant); err != nil { // revoked just now, which did not see this token
+		return "", Credential{}, errors.Join(err, t.credentials.remove(ctx, id))
 	}
 	t.audit.Record(ctx, Event{Action: "token.create", Target: user.Name, Detail: string(KindPersonal) + " " + id + ": " + p.Scopes.String()})
 	r.ID = id
 	return personalPrefix + secret, r.Credential, nil
+}
+
+// grantBehind is the OAuth client's grant that a credential is, or was made by;
+// empty for none. A credential that has ended is errInvalid.
+func (t *Tokens) grantBehind(id string) (string, error) {
+	if id == "" {
+		return "", nil
+	}
+	r, revision, err := t.credentials.alive(id)
+	switch {
+	case err != nil:
+		return "", err
+	case revision == 0:
+		return "", errInvalid
+	case r.Kind == KindOAuth:
+		return id, nil
+	default:
+		return r.Grant, nil
+	}
 }
 
 func (t *Tokens) verifyPersonal(secret string) (Identity, error) {

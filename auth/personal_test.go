@@ -281,3 +281,52 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestAuth25AppsTokens: a token that an app made, or that one made with such a
+// token, ends when the app is revoked, in whatever way; one that the user made
+// goes on.
+func TestAuth25AppsTokens(t *testing.T) {
+	for name, end := range map[string]func(*Tokens, Issued) error{
+		"by the user": func(tk *Tokens, app Issued) error {
+			return tk.credentials.Revoke(t.Context(), "alice", app.Identity.Credential)
+		},
+		"by the client": func(tk *Tokens, app Issued) error { return tk.RevokeToken(t.Context(), app.Refresh, "client") },
+		"all of it":     func(tk *Tokens, _ Issued) error { return tk.credentials.RevokeClient(t.Context(), "", "client") },
+		"by a reuse": func(tk *Tokens, app Issued) error {
+			refresh(t, tk, app.Refresh[:len(app.Refresh)-1]+"7", Refresh{Client: "client"}, ErrRefresh)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tokens, _, app := newFamily(t)
+			p := Personal{Name: "x", Scopes: ScopeChatRead, Lifetime: time.Hour}
+			own, mine := newPersonal(t, tokens, "alice", p)
+			p.By = mine.ID
+			fromOwn, _ := newPersonal(t, tokens, "alice", p)
+			p.By = app.Identity.Credential
+			made, first := newPersonal(t, tokens, "alice", p)
+			p.By = first.ID
+			again, _ := newPersonal(t, tokens, "alice", p)
+			if err := tokens.credentials.Revoke(t.Context(), "alice", first.ID); err != nil { // what is between may be gone
+				t.Fatal(err)
+			}
+			if err := end(tokens, app); err != nil {
+				t.Fatal(err)
+			}
+			for what, token := range map[string]string{"made by the app": made, "made with that": again} {
+				if _, err := tokens.Verify(t.Context(), token); err == nil {
+					t.Errorf("a token %s is good", what)
+				}
+			}
+			for _, token := range []string{own, fromOwn} {
+				if _, err := tokens.Verify(t.Context(), token); err != nil {
+					t.Errorf("the user's own token: %v", err)
+				}
+			}
+			p.By = app.Identity.Credential
+			if _, _, err := tokens.NewPersonal(t.Context(), find(t, tokens, "alice"), p); !errors.Is(err, errInvalid) {
+				t.Errorf("the revoked app makes a token: %v", err)
+			}
+		})
+	}
+}

@@ -123,10 +123,9 @@ func successor(salt []byte, secret string) string {
 
 // reused ends a family.
 func (t *Tokens) reused(ctx context.Context, r credential) error {
-	if err := t.credentials.remove(ctx, r.ID); err != nil {
+	if err := t.credentials.revoke(ctx, r.ID, r, Event{Action: "token.reuse", Client: r.Client, Outcome: "revoked"}); err != nil {
 		return err
 	}
-	t.audit.Record(ctx, Event{Action: "token.reuse", Target: r.User, Client: r.Client, Outcome: "revoked", Detail: string(r.Kind) + " " + r.ID})
 	return ErrRefresh
 }
 

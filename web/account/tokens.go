@@ -67,7 +67,9 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token, c, err := s.o.Tokens.NewPersonal(r.Context(), user, auth.Personal{Name: in.Name, Scopes: in.Scopes, Lifetime: lifetime})
+	id, _ := auth.FromContext(r.Context()) // Identify put it there
+	wanted := auth.Personal{Name: in.Name, Scopes: in.Scopes, Lifetime: lifetime, By: id.Credential}
+	token, c, err := s.o.Tokens.NewPersonal(r.Context(), user, wanted)
 	if err != nil {
 		return err
 	}
