@@ -52,7 +52,7 @@ func (s *Server) serveResource(path string) func(http.ResponseWriter, *http.Requ
 			Servers       []string `json:"authorization_servers"`
 			Scopes        []string `json:"scopes_supported"`
 			BearerMethods []string `json:"bearer_methods_supported"`
-		}{at.issuer + path, service, []string{at.issuer}, auth.ScopesEveryday.Names(), []string{"header"}})
+		}{at.issuer + path, service, append([]string{at.issuer}, s.o.OtherIssuers...), auth.ScopesEveryday.Names(), []string{"header"}})
 		return nil
 	}
 }

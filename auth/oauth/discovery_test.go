@@ -166,3 +166,13 @@ func TestEndpointsHaveMethodsAndRates(t *testing.T) {
 		t.Errorf("authorize: %d, want 429", a.status)
 	}
 }
+
+// TestLine28OtherIssuers: clients are told of the outside issuers too, after
+// this server.
+func TestLine28OtherIssuers(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.OtherIssuers = []string{"https://idp.example.com"} })
+	a := l.get("/.well-known/oauth-protected-resource/mcp")
+	if got, want := a.field(t, "authorization_servers"), `["`+l.http.URL+`","https://idp.example.com"]`; got != want {
+		t.Errorf("authorization_servers %s, want %s", got, want)
+	}
+}

@@ -47,6 +47,9 @@ type Options struct {
 	// issuer with its own resources; the request's Host decides which one it
 	// is, the first where none fits. Required.
 	PublicURLs []string
+	// OtherIssuers are outside ones whose tokens are good here too. Clients are
+	// told of them after this server.
+	OtherIssuers []string
 
 	Browsers    Browsers    // required
 	Users       Users       // required

@@ -127,7 +127,7 @@ func (in *entrance) accounts(ctx context.Context, s settings, env environment, u
 	delete(in.api, loginPath)
 	if s.auth == authOAuth {
 		server, err = oauth.New(oauth.Options{
-			PublicURLs: urls, Browsers: accounts, Users: k.users, Tokens: tokens, Credentials: k.creds, Keys: k.keys,
+			PublicURLs: urls, OtherIssuers: s.issuers.urls, Browsers: accounts, Users: k.users, Tokens: tokens, Credentials: k.creds, Keys: k.keys,
 			Store: k.store.Bucket(store.OAuth), Audit: k.audit, NoRegistration: s.registration == registrationOff,
 			LimitRegistration: auth.NewLimiter(registerEvery, registerBurst),
 			LimitDiscovery:    auth.NewLimiter(discoveryEvery, discoveryBurst),
