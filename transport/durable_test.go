@@ -169,9 +169,14 @@ func TestCallsOfADeadProcessAreAnswered(t *testing.T) {
 	first.until("the stream is in the log", func() bool { return len(store.crash().log) > 0 })
 	known, unknown := store.crash(), store.crash()
 	unknown.log = nil // a moment earlier
-	for name, store := range map[string]*fakeStore{"in the log": known, "not in the log": unknown} {
-		second := store.process(t)
-		got := second.get(session + "\nLast-Event-ID: " + prime.ID).finish()
+	first.order("a", "reports two")
+	two, _ := x.event() // after what known has
+	for name, end := range map[string]struct {
+		store *fakeStore
+		last  string
+	}{"in the log": {known, prime.ID}, "partly in the log": {known.crash(), two.ID}, "not in the log": {unknown, prime.ID}} {
+		second := end.store.process(t)
+		got := second.get(session + "\nLast-Event-ID: " + end.last).finish()
 		if !strings.Contains(got.body, `"id":"a","error"`) || !strings.Contains(got.body, "restarted") {
 			t.Errorf("%s: got %d %s", name, got.status, got.body)
 		}

@@ -133,12 +133,12 @@ func (s *Server) wanted(ctx context.Context, sess *session, lastEventID string) 
 			if past = lostStream(id, after); len(past.requests) == 0 {
 				return resumption{}, errStreamGone
 			}
-			past.answerOwed()
+			past.answerOwed(after)
 			return resumption{stream: past, from: past, after: after}, nil
 		case past == nil:
 			return resumption{}, errStreamGone
 		}
-		past.answerOwed()
+		past.answerOwed(after)
 		st = sess.adopt(past)
 	}
 	if !st.gave(after) {
@@ -175,10 +175,14 @@ func lostStream(id string, seq uint64) *stream {
 }
 
 // answerOwed answers the requests that the process which ran them cannot answer
-// any more.
-func (st *stream) answerOwed() {
+// any more. If it was killed, its client may have seen more than it had written
+// down.
+func (st *stream) answerOwed(seen uint64) {
 	owed := st.requests
 	st.expect, st.ended = len(owed), len(owed) == 0
+	if len(owed) > 0 && seen > st.seq {
+		st.seq, st.taken, st.history.evicted = seen, seen, seen
+	}
 	for _, id := range owed {
 		st.appendResponse(id, errRestarted.withID(id).rpcError())
 	}

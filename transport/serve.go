@@ -120,9 +120,11 @@ func (s *Server) pump(r *http.Request, out *writer, st *stream, conn chan struct
 		if done && drain != nil && s.isDraining() { // the session ended with the server
 			return out.comeBack(jitter(2 * time.Second))
 		}
-		if done {
-			st.allWritten()
+		switch {
+		case done && st.allWritten(conn):
 			return finished
+		case done:
+			return released
 		}
 		select {
 		case <-st.wake:

@@ -280,6 +280,7 @@ func (st *stream) take(conn chan struct{}) (items []item, done bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.conn != conn {
+		st.signalLocked() // what woke this one is for the one that has its place
 		return nil, true
 	}
 	items, st.pending, st.bytes = st.pending, nil, 0
@@ -293,11 +294,16 @@ func (st *stream) take(conn chan struct{}) (items []item, done bool) {
 	return items, st.ended
 }
 
-// allWritten notes that a connection has written the stream to its end.
-func (st *stream) allWritten() {
+// allWritten notes that a connection has written the stream to its end, unless
+// another one has taken its place: then it returns false.
+func (st *stream) allWritten(conn chan struct{}) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.conn != conn {
+		return false
+	}
 	st.written = true
+	return true
 }
 
 // needsSSE reports whether something waits to be sent that is not a response.

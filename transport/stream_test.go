@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"sync"
 	"testing"
@@ -304,4 +306,28 @@ func (sess *session) findable(st *stream) bool {
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
 	return sess.streams[st.id()] != nil
+}
+
+// A connection whose place another has taken leaves everything to that one, also
+// the signal that it was itself just woken by, and does not take the stream for
+// written.
+func TestReplacedConnection(t *testing.T) {
+	st := newStream(1, true)
+	old := st.attach()
+	st.attach()
+	mustAppend(t, st, "a")
+	<-st.wake
+	s := &Server{limits: Limits{}.withDefaults(), base: t.Context()}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/mcp", http.NoBody)
+	if got := s.pump(r, nil, st, old, nil, nil); got != released {
+		t.Errorf("the connection ended as %d, not as released", got)
+	}
+	if st.written {
+		t.Error("the stream is taken for written")
+	}
+	select {
+	case <-st.wake:
+	default:
+		t.Error("the new connection is not woken")
+	}
 }
