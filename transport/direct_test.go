@@ -144,7 +144,7 @@ func directCalls() []string {
 		`{"name":"see"META}`, ` { "arguments" : { } , "name" : "see" META } `,
 		`{"name":"see","arguments":nullMETA}`, `{"name":"see","arguments":[1,"a"]META}`, `{"name":"see","arguments":"x"META}`, `{"name":"see","arguments":7META}`,
 		`{"name":"s\u0065e","arguments":{}META}`, `{"Name":"see","arguments":{}META}`, `{"name":"see","Arguments":{"a":1}META}`,
-		`{"name":"see","name":"empty"META}`, `{"name":"see","arguments":{"a":1},"arguments":{"b":2}META}`,
+		`{"name":"see","name":"empty"META}`, `{"name":7,"name":"empty"META}`, `{"name":null,"name":"empty"META}`, `{"name":"see","arguments":{"a":1},"arguments":{"b":2}META}`,
 		`{"name":"see","extra":{}META}`, `{"name":"see","task":{}META}`, `{"name":"see","task":{"ttl":1}META}`, `{"name":"see","task":7META}`,
 		`{"name":"see","inputResponses":{"a":{"action":"decline"}}META}`, `{"name":"see","inputResponses":7META}`, `{"name":"see","requestState":"x"META}`,
 		`{"name":"see","arguments":{"n":1e400}META}`, `{"name":"see","arguments":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `META}`,
@@ -170,7 +170,7 @@ func TestDirectTools(t *testing.T) {
 	const caps = `"io.modelcontextprotocol/clientCapabilities":`
 	legacy := []string{
 		``, `,"_meta":null`, `,"_meta":{}`, `,"_meta":{"progressToken":9007199254740993,"a":{"b":[1]}}`, `,"_meta":{"progressToken":null}`,
-		`,"_meta":{"progressToken":true,"a":1,"a":2}`, `,"_meta":{"progressToken":"t"},"_meta":{"a":1}`, `,"_meta":7`, `,"_META":{"progressToken":1}`,
+		`,"_meta":{"progressToken":true,"a":1,"a":2}`, `,"_meta":{"a":1e400,"a":1}`, `,"_meta":{"progressToken":"t"},"_meta":{"a":1}`, `,"_meta":7`, `,"_META":{"progressToken":1}`,
 		`,"_meta":{"io.modelcontextprotocol/protocolVersion":"2025-06-18"}`, `,"_meta":{"io.modelcontextprotocol/protocolVersion":7}`,
 	}
 	modern := []string{

@@ -215,8 +215,9 @@ func (m *message) scanParams() bool {
 			}
 			m.state, plain = o.value, false
 		case "name":
-			plain = plain && tool.name == ""
-			tool.name, _ = textOf(o.value)
+			name, ok := textOf(o.value)
+			plain = plain && ok && tool.name == ""
+			tool.name = name
 		case "arguments":
 			plain = plain && tool.arguments == nil
 			tool.arguments = o.value
@@ -280,12 +281,15 @@ func (m *meta) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// scanMeta is json.Unmarshal into a meta, of an object without escapes in its
-// keys.
+// scanMeta is json.Unmarshal into a meta, of an object with every key once and
+// without escapes.
 func scanMeta(raw []byte) (meta, bool) {
 	m := meta{}
 	o := newScanObject(raw)
 	for o.next() {
+		if m[string(o.key)] != nil {
+			return nil, false
+		}
 		m[string(o.key)] = o.value
 	}
 	return m, o.done
