@@ -221,7 +221,9 @@ func (p *post) answer(conn chan struct{}) error {
 			p.lost()
 			return nil
 		case <-p.srv.base.Done():
-			return draining().withID(p.msgs[0].id)
+			if !st.over() { // else the answer has just come
+				return draining().withID(p.msgs[0].id)
+			}
 		}
 	}
 }
