@@ -67,6 +67,7 @@ type Credential struct {
 	ClientName string    `json:"client_name,omitempty"` // what that one calls itself
 	Resource   string    `json:"resource,omitempty"`    // that the grant is for
 	Grant      string    `json:"grant,omitempty"`       // of a personal access token: that of the OAuth client that made it
+	MadeBy     string    `json:"made_by,omitempty"`     // what that one calls itself
 	Scopes     Scopes    `json:"scopes,omitempty"`
 	Role       Role      `json:"role,omitempty"` // that an invitation gives
 	Created    time.Time `json:"created"`

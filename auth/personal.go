@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,9 @@ type Personal struct {
 	Scopes   Scopes        // at least one
 	Lifetime time.Duration // at most 366 days
 	// By is the credential with which the token is asked for, empty for the
-	// operator. Where an OAuth client is behind it the token ends when what the
-	// client was granted is revoked.
+	// operator. Where an OAuth client is behind it, the token ends when what the
+	// client was granted is revoked by anybody but the client itself: who makes
+	// a token and signs out keeps it.
 	By string
 }
 
@@ -40,16 +42,16 @@ func (t *Tokens) NewPersonal(ctx context.Context, user User, p Personal) (token 
 	case p.Lifetime <= 0 || p.Lifetime > maxPersonal:
 		return "", Credential{}, errors.New("lifetime: must be more than 0 and at most 366 days")
 	}
-	grant, err := t.grantBehind(p.By)
+	grant, madeBy, err := t.grantBehind(p.By)
 	if err != nil {
 		return "", Credential{}, err
 	}
 	secret, id := newSecret()
-	r := t.newCredential(user, Credential{Kind: KindPersonal, Name: p.Name, Scopes: p.Scopes, Grant: grant}, p.Lifetime)
+	r := t.newCredential(user, Credential{Kind: KindPersonal, Name: p.Name, Scopes: p.Scopes, Grant: grant, MadeBy: madeBy}, p.Lifetime)
 	if err := t.credentials.add(ctx, id, r); err != nil {
 		return "", Credential{}, err
 	}
-	if _, err := t.grantBehind(grant); err != nil { // revoked just now, which did not see this token
+	if _, _, err := t.grantBehind(grant); err != nil { // revoked just now, which did not see this token
 		return "", Credential{}, errors.Join(err, t.credentials.remove(ctx, id))
 	}
 	t.audit.Record(ctx, Event{Action: "token.create", Target: user.Name, Detail: string(KindPersonal) + " " + id + ": " + p.Scopes.String()})
@@ -57,22 +59,23 @@ func (t *Tokens) NewPersonal(ctx context.Context, user User, p Personal) (token 
 	return personalPrefix + secret, r.Credential, nil
 }
 
-// grantBehind is the OAuth client's grant that a credential is, or was made by;
-// empty for none. A credential that has ended is errInvalid.
-func (t *Tokens) grantBehind(id string) (string, error) {
+// grantBehind is the OAuth client's grant that a credential is, or was made by,
+// and the client's name; empty for none. A credential that has ended is
+// errInvalid.
+func (t *Tokens) grantBehind(id string) (grant, name string, err error) {
 	if id == "" {
-		return "", nil
+		return "", "", nil
 	}
 	r, revision, err := t.credentials.alive(id)
 	switch {
 	case err != nil:
-		return "", err
+		return "", "", err
 	case revision == 0:
-		return "", errInvalid
+		return "", "", errInvalid
 	case r.Kind == KindOAuth:
-		return id, nil
+		return id, cmp.Or(r.ClientName, r.Client), nil
 	default:
-		return r.Grant, nil
+		return r.Grant, r.MadeBy, nil
 	}
 }
 

@@ -283,15 +283,13 @@ func FuzzVerify(f *testing.F) {
 }
 
 // TestAuth25AppsTokens: a token that an app made, or that one made with such a
-// token, ends when the app is revoked, in whatever way; one that the user made
-// goes on.
+// token, ends when the app is revoked; one that the user made goes on.
 func TestAuth25AppsTokens(t *testing.T) {
 	for name, end := range map[string]func(*Tokens, Issued) error{
 		"by the user": func(tk *Tokens, app Issued) error {
 			return tk.credentials.Revoke(t.Context(), "alice", app.Identity.Credential)
 		},
-		"by the client": func(tk *Tokens, app Issued) error { return tk.RevokeToken(t.Context(), app.Refresh, "client") },
-		"all of it":     func(tk *Tokens, _ Issued) error { return tk.credentials.RevokeClient(t.Context(), "", "client") },
+		"all of it": func(tk *Tokens, _ Issued) error { return tk.credentials.RevokeClient(t.Context(), "", "client") },
 		"by a reuse": func(tk *Tokens, app Issued) error {
 			refresh(t, tk, app.Refresh[:len(app.Refresh)-1]+"7", Refresh{Client: "client"}, ErrRefresh)
 			return nil
@@ -328,5 +326,24 @@ func TestAuth25AppsTokens(t *testing.T) {
 				t.Errorf("the revoked app makes a token: %v", err)
 			}
 		})
+	}
+}
+
+// TestAuth25SignedOut: a token outlives the sign-in by which it was made, and
+// says of which client it was.
+func TestAuth25SignedOut(t *testing.T) {
+	tokens, _, app := newFamily(t)
+	token, made := newPersonal(t, tokens, "alice", Personal{Name: "x", Scopes: ScopeChatRead, Lifetime: time.Hour, By: app.Identity.Credential})
+	if made.MadeBy != "The Client" {
+		t.Errorf("made by %q", made.MadeBy)
+	}
+	if err := tokens.RevokeToken(t.Context(), app.Refresh, "client"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokens.Verify(t.Context(), app.Access); err == nil {
+		t.Error("the sign-in goes on")
+	}
+	if _, err := tokens.Verify(t.Context(), token); err != nil {
+		t.Error(err)
 	}
 }

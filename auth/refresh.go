@@ -131,7 +131,8 @@ func (t *Tokens) reused(ctx context.Context, r credential) error {
 
 // RevokeToken ends what a token belongs to: a refresh, access or personal
 // access token, of the OAuth client that shows it, or of no client. For one
-// that is not good there is nothing to do (RFC 7009, section 2.2).
+// that is not good there is nothing to do (RFC 7009, section 2.2). What the
+// client made with it stays.
 func (t *Tokens) RevokeToken(ctx context.Context, token, client string) error {
 	var id string
 	var owner credential
@@ -151,9 +152,9 @@ func (t *Tokens) RevokeToken(ctx context.Context, token, client string) error {
 	if err != nil || revision == 0 || owner.Client != client {
 		return err
 	}
-	err = t.credentials.Revoke(ctx, owner.User, id)
-	if errors.Is(err, ErrUnknownCredential) { // somebody else did
-		return nil
+	if err := t.credentials.remove(ctx, id); err != nil {
+		return err
 	}
-	return err
+	t.audit.Record(ctx, Event{Action: "token.revoke", Target: owner.User, Client: client, Detail: string(owner.Kind) + " " + id})
+	return nil
 }

@@ -278,7 +278,7 @@ func TestAuth19RevokeToken(t *testing.T) {
 					t.Errorf("%v, revoked %t", err, tokens.Revoked(issued.Identity))
 				}
 			}
-			if events := audit.take(); !slices.Equal(events, []string{"token.revoke alice"}) {
+			if events := audit.take(); !slices.Equal(events, []string{"token.revoke alice client"}) {
 				t.Errorf("recorded: %q", events)
 			}
 			refresh(t, tokens, issued.Refresh, Refresh{Client: "client"}, ErrRefresh)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,12 +20,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"wigwag/auth"
-	"wigwag/hub"
-	"wigwag/mcp"
-	"wigwag/store"
-	"wigwag/tools"
-	"wigwag/transport"
-	"wigwag/web"
 )
 
 const admin = "admin"
@@ -86,11 +79,9 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		return err
 	}
 	defer stop()
-	options := store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: int64(s.maxStore), MaxAge: s.keep, MinFree: int64(s.minFree), Logger: logger}
-	if !s.memory {
-		if options.Dir, err = dataFolder(s.data, env); err != nil {
-			return err
-		}
+	options, err := s.storeOptions(env, logger)
+	if err != nil {
+		return err
 	}
 	counted, ofHub := newNumbers(s.metricsAddr), s.hubOptions()
 	ofHub.Observer = counted.ofHub()
@@ -99,7 +90,6 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		return err
 	}
 	defer func() { err = errors.Join(err, k.close()) }()
-	h := k.hub
 	in, err := newEntrance(ctx, s, env, urls, k, logger)
 	defer in.close()
 	if err != nil {
@@ -114,30 +104,13 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		}
 		defer stop()
 	}
-	events := web.New(web.Options{
-		Hub: h, Actor: actor, Revoked: in.revoked, Permit: in.permission.allow, Overloaded: a.overloaded, Refused: counted.ofEvents(), Limits: in.eventLimits(), Logger: logger,
-	})
-	states, err := k.secret(ctx, "request-states")
+	t, events, stopServing, err := openSurfaces(ctx, k, in, a, counted, logger)
 	if err != nil {
 		return err
 	}
-	t := transport.New(mcp.NewServer(mcp.Options{
-		Version: version(), Hub: h, Actor: actor, Tools: tools.New(h, actor), Transcript: tools.Transcript,
-	}), transport.Options{
-		Owner: owner, Subscribable: mcp.Subscribable(h), Revoked: in.revoked, Overloaded: a.overloaded, Observer: counted.ofTransport(), Logger: logger, Limits: in.limits,
-		Permit: in.permission.permit, Pace: in.permission.pace, Sessions: k.store.Bucket(store.Sessions), Streams: k.store.Streams(), Secret: states, DirectTools: true,
-	})
-	defer endNow(t, events) // where it has not come to a drain
-	mcp.Announce(h, t)
-	defer k.creds.OnRevoked(func(r auth.Revocation) {
-		if r.Credential == "" { // all the user has
-			t.EndUser(r.User)
-		}
-		t.EndRevoked()
-		events.EndRevoked()
-	})()
+	defer stopServing() // where it has not come to a drain
 
-	stopMetrics, err := counted.serve(ctx, s.metricsAddr, t, events, h, logger)
+	stopMetrics, err := counted.serve(ctx, s.metricsAddr, t, events, k.hub, logger)
 	if err != nil {
 		return err
 	}
@@ -155,18 +128,9 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	r := &running{admission: a, server: server, mcp: t, events: events, hub: h, logger: logger}
+	r := &running{admission: a, server: server, mcp: t, events: events, hub: k.hub, logger: logger}
 	r.drain(context.WithoutCancel(ctx), s.drainDelay, s.drainTimeout)
 	return err
-}
-
-// endNow ends servers without waiting for anybody.
-func endNow(servers ...interface{ Shutdown(context.Context) error }) {
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	for _, s := range servers {
-		_ = s.Shutdown(ended) // what it cut off was nobody's
-	}
 }
 
 // limitMemory sets the runtime's limit and watches it.
@@ -297,17 +261,6 @@ func publicURLs(s settings, bound net.Addr) ([]string, error) {
 		}
 	}
 	return urls, nil
-}
-
-// actor is who calls, from the token that was verified.
-func actor(ctx context.Context) hub.Actor {
-	id, _ := auth.FromContext(ctx) // every route to a tool sets it; without it nobody is called ""
-	return hub.Actor{Name: id.Subject, Via: cmp.Or(id.ClientName, id.Client)}
-}
-
-func owner(r *http.Request) transport.Owner {
-	id, _ := auth.FromContext(r.Context()) // as above
-	return transport.Owner{User: id.Subject, Key: id.Key(), Expires: id.Expires}
 }
 
 func newLogger(s settings, w io.Writer) (*slog.Logger, error) {

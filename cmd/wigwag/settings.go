@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -154,6 +155,15 @@ func (s *settings) hubOptions() hub.Options {
 		o.Users, o.MaxRoomsPerUser, o.MaxKeysPerUser = everybody{}, -1, -1
 	}
 	return o
+}
+
+// storeOptions say where and how everything is kept.
+func (s *settings) storeOptions(env environment, logger *slog.Logger) (o store.Options, err error) {
+	o = store.Options{Memory: s.memory, Sync: s.sync, MaxBytes: int64(s.maxStore), MaxAge: s.keep, MinFree: int64(s.minFree), Logger: logger}
+	if !s.memory {
+		o.Dir, err = dataFolder(s.data, env)
+	}
+	return o, err
 }
 
 // environment is where settings come from beside flags.

@@ -102,8 +102,11 @@ func (h *tokenHolder) list() *cobra.Command {
 			return h.print(cmd.OutOrStdout(), all.Tokens, "ID\tKIND\tNAME\tSCOPES\tLAST USED\tEXPIRES", func(w io.Writer) {
 				for _, t := range all.Tokens {
 					name := t.Name
-					if name == "" {
+					switch {
+					case name == "":
 						name = t.Client
+					case t.Client != "":
+						name += " (by " + t.Client + ")"
 					}
 					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(t.ID), oneLine(string(t.Kind)), oneLine(name), t.Scopes,
 						t.Used.UTC().Format(dateOnly), t.Expires.UTC().Format(dateOnly))

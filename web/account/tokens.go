@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -18,7 +19,7 @@ type credentialAnswer struct {
 	ID      string      `json:"id"`
 	Kind    auth.Kind   `json:"kind"`
 	Name    string      `json:"name,omitempty"`
-	Client  string      `json:"client,omitempty"`
+	Client  string      `json:"client,omitempty"` // of a personal access token: that made it
 	Scopes  auth.Scopes `json:"scopes"`
 	Created string      `json:"created"`
 	Used    string      `json:"last_used,omitempty"`
@@ -28,12 +29,8 @@ type credentialAnswer struct {
 
 func (s *Server) credential(r *http.Request, c auth.Credential) credentialAnswer {
 	id, _ := auth.FromContext(r.Context())
-	name := c.ClientName
-	if name == "" {
-		name = c.Client
-	}
 	return credentialAnswer{
-		ID: c.ID, Kind: c.Kind, Name: c.Name, Client: name, Scopes: c.Scopes,
+		ID: c.ID, Kind: c.Kind, Name: c.Name, Client: cmp.Or(c.ClientName, c.Client, c.MadeBy), Scopes: c.Scopes,
 		Created: stamp(c.Created), Used: stamp(c.Used), Expires: stamp(c.Expires), Current: c.ID == id.Credential,
 	}
 }
