@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -46,7 +47,8 @@ func (e *pageError) Error() string { return e.title + ": " + e.text }
 // 4.1.2.1).
 type redirectError struct {
 	code, description string
-	person            string // who decided it, if somebody did
+	person            string // who is signed in, if that is known
+	decided           bool   // the person said so on the page, which names the client
 }
 
 func (e *redirectError) Error() string { return e.code + ": " + e.description }
@@ -77,7 +79,17 @@ func (s *Server) refuseAuthorize(w http.ResponseWriter, r *http.Request, req req
 	switch {
 	case isBack:
 		s.o.Audit.Record(r.Context(), auth.Event{Action: "authorize", Actor: back.person, Client: req.client.ID, Outcome: back.code, Detail: back.description})
-		s.sendBack(w, req, url.Values{"error": {back.code}, "error_description": {plainText(back.description)}})
+		params := url.Values{"error": {back.code}, "error_description": {plainText(back.description)}}
+		if back.decided || s.trusted(r, req) {
+			s.sendBack(w, req, params)
+			return
+		}
+		s.pages.show(w, http.StatusBadRequest, "error.html", errorPage{
+			Title: "The app asked in a way that does not work",
+			Text:  "What it asked for cannot be answered: " + back.description + ". You have not allowed this app anything, so you are not sent back to it by itself.",
+			Back:  template.URL(req.wayBack(params)), //nolint:gosec // of a scheme that parseRedirect allows
+			Where: redirectHost(req.redirect),
+		})
 		return
 	case isPage:
 		s.o.Audit.Record(r.Context(), auth.Event{Action: "authorize", Outcome: "refused", Detail: refused.Error()})
@@ -90,15 +102,36 @@ func (s *Server) refuseAuthorize(w http.ResponseWriter, r *http.Request, req req
 	s.pages.show(w, refused.status, "error.html", errorPage{Title: refused.title, Text: refused.text})
 }
 
+// trusted reports whether a browser may be sent to the client with an error that
+// nobody was asked about. Anybody can register a client, and a link to this
+// server is not to end wherever a stranger likes (RFC 9700, section 4.11.2): so
+// to this machine, and to clients that the person has allowed something.
+func (s *Server) trusted(r *http.Request, req request) bool {
+	if u, err := parseRedirect(req.redirect); err == nil && loopback(u) {
+		return true
+	}
+	id, signedIn := s.o.Browsers.SignedIn(r)
+	if !signedIn {
+		return false
+	}
+	before, err := s.consented(id.Subject, req)
+	return err == nil && before.Granted != 0
+}
+
 // sendBack redirects the browser to the client. 303, so that what was a POST
 // is none there.
 func (s *Server) sendBack(w http.ResponseWriter, req request, params url.Values) {
+	w.Header().Set("Location", req.wayBack(params))
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// wayBack is the client's address with an answer.
+func (req request) wayBack(params url.Values) string {
 	if req.state != "" {
 		params.Set("state", req.state)
 	}
 	params.Set("iss", req.site.issuer) // RFC 9207
-	w.Header().Set("Location", redirectTo(req.redirect, params))
-	w.WriteHeader(http.StatusSeeOther)
+	return redirectTo(req.redirect, params)
 }
 
 // parseAuthorize checks an authorization request. With a redirectError the

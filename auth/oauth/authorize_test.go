@@ -142,3 +142,32 @@ func TestAppsOwnSchemeIsRedirectedTo(t *testing.T) {
 		t.Error("form-action holds redirects back")
 	}
 }
+
+// Anybody can register an app, so a link to this server must not be one that
+// ends at an address of a stranger's choice (RFC 9700, section 4.11.2).
+func TestLine12NobodyIsSentToAnUnknownAppUnasked(t *testing.T) {
+	l := newLab(t)
+	for _, redirect := range []string{"https://evil.example/cb", "some-app://open/cb"} {
+		client, b := l.register(redirect), l.browser()
+		for name, q := range map[string]url.Values{
+			"not in order": ask(client, "redirect_uri", redirect, "response_type", "token"),
+			"silent":       ask(client, "redirect_uri", redirect, "prompt", "none"),
+		} {
+			a := b.authorize(q)
+			if a.status != http.StatusBadRequest || a.header.Get("Location") != "" {
+				t.Errorf("%s: %s: %d to %q, want a page", redirect, name, a.status, a.header.Get("Location"))
+			}
+			if !strings.Contains(a.body, `<a href="`+redirect+`?error=`) || strings.Contains(a.body, "code=") {
+				t.Errorf("%s: %s: no way back to the app: %s", redirect, name, a.body)
+			}
+		}
+		page := b.signIn(b.authorize(ask(client, "redirect_uri", redirect)), "alice")
+		if to, params := b.submit(page, url.Values{"decision": {"deny"}}).location(t); to != redirect || params.Get("error") != "access_denied" {
+			t.Errorf("%s: a person's own decision: %s %v", redirect, to, params)
+		}
+		b.allow(page)
+		if to, params := b.authorize(ask(client, "redirect_uri", redirect, "response_type", "token")).location(t); to != redirect || params.Get("error") == "" {
+			t.Errorf("%s: an app that was allowed: %s %v", redirect, to, params)
+		}
+	}
+}

@@ -155,7 +155,7 @@ func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request, req request
 	offered := req.scopes & id.Role.Scopes()
 	switch form.Get("decision") {
 	case "deny":
-		return &redirectError{code: "access_denied", description: "the user did not allow it", person: id.Subject}
+		return &redirectError{code: "access_denied", description: "the user did not allow it", person: id.Subject, decided: true}
 	case "allow":
 	default:
 		return s.showConsent(w, r, req, id, http.StatusBadRequest, "Choose Allow or Deny.")

@@ -28,6 +28,8 @@ type page struct {
 
 type errorPage struct {
 	Title, Text string
+	Back        template.URL // to the client; empty: nowhere
+	Where       string       // that is
 }
 
 type signInPage struct {
