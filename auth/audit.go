@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"golang.org/x/time/rate"
 )
@@ -111,7 +113,7 @@ func NewAuditLog(log Log, logger *slog.Logger) *AuditLog {
 
 // Record implements [Audit]. It returns when the event is stored, or after
 // five seconds: what cannot be recorded is logged, and still happens. Fields
-// are cut to 200 bytes.
+// are cut to 200 bytes, and what is not printable in them is a dot.
 func (a *AuditLog) Record(ctx context.Context, e Event) {
 	if e.Outcome = cmp.Or(e.Outcome, "ok"); e.Outcome != "ok" {
 		if !a.limiter.Allow() {
@@ -131,7 +133,7 @@ func (a *AuditLog) Record(ctx context.Context, e Event) {
 		e.Remote = remote.String()
 	}
 	for _, field := range []*string{&e.Action, &e.Actor, &e.Client, &e.Target, &e.Remote, &e.Outcome, &e.Detail} {
-		*field = clipTo(*field, maxAuditField)
+		*field = clipTo(visible(*field), maxAuditField)
 	}
 	line, err := json.Marshal(e)
 	if err == nil {
@@ -143,6 +145,16 @@ func (a *AuditLog) Record(ctx context.Context, e Event) {
 	if err != nil {
 		a.logger.LogAttrs(ctx, slog.LevelError, "audit: not recorded", slog.Any("err", err), slog.String("event", string(line)))
 	}
+}
+
+// visible is a text without what steers terminals, or is not seen.
+func visible(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '·'
+		}
+		return c
+	}, s)
 }
 
 // Read returns at most limit of the events before a position (0: the end), in

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -103,6 +104,20 @@ func TestAuditFieldsAreBounded(t *testing.T) {
 	a.Record(t.Context(), Event{Action: long, Actor: long, Client: long, Target: long, Remote: long, Outcome: long, Detail: long + "\n"})
 	if n := len(l.records[0].Data); n > 8*maxAuditField {
 		t.Errorf("%d bytes", n)
+	}
+}
+
+// A path, which anybody can make up, must not steer the terminal that the audit
+// is read on, nor look like something else there.
+func TestAuditFieldsAreText(t *testing.T) {
+	a, l, _ := newAudit(t)
+	a.Record(t.Context(), Event{Action: "request", Target: "GET /\n\u001b[2J\u009b2J\u202etxt.\u200bé 名"})
+	var e Event
+	if err := json.Unmarshal(l.records[0].Data, &e); err != nil {
+		t.Fatal(err)
+	}
+	if want := "GET /··[2J·2J·txt.·é 名"; e.Target != want {
+		t.Errorf("%q, want %q", e.Target, want)
 	}
 }
 
