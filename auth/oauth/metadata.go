@@ -16,7 +16,7 @@ import (
 const (
 	maxDocumentURL = 512 // bytes
 	maxDocuments   = 500 // remembered; the ones that end soonest give way
-	maxFetches     = 8   // at a time
+	maxFetches     = 64  // at a time: more than one address may ask for while the slowest take fetchTime
 	// How long a document is remembered that says nothing of it, and the bounds
 	// of what it may say (RFC 9111, section 5.2.2.1).
 	documentAge    = time.Hour
