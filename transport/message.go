@@ -43,6 +43,9 @@ type toolCall struct {
 const (
 	maxIDBytes = 512
 	maxBatch   = 100 // messages a batch of 2025-03-26 may hold
+	// maxValues bounds the JSON values of a body: a text takes the memory of its
+	// bytes, a list of small values fifty times that.
+	maxValues = 20_000
 )
 
 // parseBody reads a body: one message, or a batch of them (batch is true even
@@ -50,6 +53,12 @@ const (
 func parseBody(body []byte) (msgs []message, batch bool, err error) {
 	if !utf8.Valid(body) {
 		return nil, false, &fault{status: http.StatusBadRequest, code: mcp.PARSE_ERROR, msg: "the body is not valid UTF-8"}
+	}
+	if holdsMany(body) {
+		return nil, false, &fault{
+			status: http.StatusRequestEntityTooLarge, code: mcp.INVALID_REQUEST, reason: RefusedBody,
+			msg: fmt.Sprintf("the body holds more than %d JSON values", maxValues),
+		}
 	}
 	if body = bytes.TrimSpace(body); len(body) == 0 || body[0] != '[' {
 		m, err := parseMessage(body)
@@ -69,6 +78,26 @@ func parseBody(body []byte) (msgs []message, batch bool, err error) {
 		}
 	}
 	return msgs, true, nil
+}
+
+// holdsMany reports whether a body holds more than maxValues values. Each but the
+// outermost comes first in an object or array, or after a comma.
+func holdsMany(body []byte) bool {
+	if len(body) <= maxValues {
+		return false
+	}
+	values, text := 1, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '"':
+			text = !text
+		case text && c == '\\':
+			i++
+		case !text && (c == ',' || c == '[' || c == '{'):
+			values++
+		}
+	}
+	return values > maxValues
 }
 
 // wireMessage is a message as it is written down.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -52,6 +53,35 @@ func TestParseBody(t *testing.T) {
 				t.Fatalf("kind %d, want %d", msgs[0].kind, tt.kind)
 			case tt.code != 0 && (!errors.As(err, &f) || f.code != tt.code || f.status != 400):
 				t.Fatalf("err = %v, want a fault with code %d", err, tt.code)
+			}
+		})
+	}
+}
+
+// TestManyValues: what would take far more memory than its text is refused
+// before it is taken apart.
+func TestManyValues(t *testing.T) {
+	call := func(arguments string) string {
+		return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"a":` + arguments + `}}}`
+	}
+	for name, tt := range map[string]struct {
+		body    string
+		refused bool
+	}{
+		"as many as may be":    {call("[" + strings.Repeat("0,", maxValues-10) + "0]"), false},
+		"one batch of numbers": {"[" + strings.Repeat("1,", maxValues) + "1]", true},
+		"in a list":            {call("[" + strings.Repeat("0,", maxValues) + "0]"), true},
+		"lists in lists":       {call("[" + strings.Repeat("[[]],", maxValues/2) + "0]"), true},
+		"members":              {call("{" + strings.Repeat(`"a":{},`, maxValues) + `"a":1}`), true},
+		"after a quote":        {call(`["\\\"",` + strings.Repeat("0,", maxValues) + "0]"), true},
+		"only a text":          {call(`"` + strings.Repeat(`[{,\",\\`, maxValues) + `"`), false},
+		"cut off":              {call(`"` + strings.Repeat("0,", maxValues) + `\`), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := parseBody([]byte(tt.body))
+			f, _ := errors.AsType[*fault](err)
+			if refused := f != nil && f.status == http.StatusRequestEntityTooLarge; refused != tt.refused {
+				t.Errorf("refused: %v (%v)", refused, err)
 			}
 		})
 	}
