@@ -34,7 +34,7 @@ func wigwagDurable(url string) (*backend, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	closeStore := func() error { return errors.Join(st.Close(), os.RemoveAll(dir)) }
-	b, err := wigwagBackend(url, st.Bucket(store.Users), st.Bucket(store.Keys), transport.Options{
+	b, err := wigwagBackend(url, func(name string) auth.Store { return st.Bucket(name) }, transport.Options{
 		Sessions: st.Bucket(store.Sessions), Streams: st.Streams(),
 	})
 	if err != nil {
@@ -48,31 +48,34 @@ func wigwagDurable(url string) (*backend, error) {
 // wigwagForgetful keeps nothing beyond its life, as the peers do. What it costs
 // less than wigwagDurable is the price of going on after a restart.
 func wigwagForgetful(url string) (*backend, error) {
-	return wigwagBackend(url, auth.NewMemoryStore(), auth.NewMemoryStore(), transport.Options{})
+	return wigwagBackend(url, func(string) auth.Store { return auth.NewMemoryStore() }, transport.Options{})
 }
 
 // wigwagBackend does with a request all that cmd/wigwag does: connection
-// settings, access log (off, as by default), deadlines, Host and Origin, router,
-// CORS, a signed token whose user must exist and not be revoked, and the limits.
-func wigwagBackend(url string, forUsers, forKeys auth.Store, opts transport.Options) (*backend, error) {
+// settings, security headers, access log (off, as by default), the watch for
+// refusals, deadlines, Host and Origin, CORS, a signed token whose user and login
+// must exist and not be revoked, its scopes, and the limits; only the rates are
+// off, which would end the measuring.
+func wigwagBackend(url string, kept func(name string) auth.Store, opts transport.Options) (*backend, error) {
 	ctx, logger := context.Background(), newLogger()
-	users, err := auth.NewUsers(forUsers)
+	users, err := auth.NewUsers(kept(store.Users), nil)
 	if err != nil {
 		return nil, err
 	}
-	user, err := users.Create(ctx, "bench", auth.GeneratePassword())
+	user, err := users.Create(ctx, "bench", auth.GeneratePassword(), auth.RoleMember)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := auth.LoadKeys(ctx, forKeys)
+	keys, err := auth.LoadKeys(ctx, kept(store.Keys))
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := auth.NewTokens(url, keys, users)
+	creds := auth.NewCredentials(auth.CredentialsOptions{Store: kept(store.Credentials), Users: users, Logger: logger})
+	tokens, err := auth.NewTokens(auth.TokensOptions{Issuer: url, Keys: keys, Users: users, Credentials: creds, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
-	token, _, err := tokens.Issue(user, "")
+	issued, err := tokens.Login(ctx, user)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +94,11 @@ func wigwagBackend(url string, forUsers, forKeys auth.Store, opts transport.Opti
 	}
 	opts.Revoked = func(ctx context.Context) bool {
 		id, _ := auth.FromContext(ctx) // as above
-		return users.Revoked(id)
+		return tokens.Revoked(id)
+	}
+	opts.Permit = func(ctx context.Context, _, _ string) (challenge string, ok bool) {
+		id, _ := auth.FromContext(ctx) // as above
+		return "", id.Missing(auth.ScopeChatWrite) == 0
 	}
 	opts.Logger, opts.DirectTools = logger, true
 	t := transport.New(s, opts)
@@ -102,8 +109,9 @@ func wigwagBackend(url string, forUsers, forKeys auth.Store, opts transport.Opti
 		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After"},
 		MaxAge:         600,
 	})
-	mcp := pages.Handler(auth.Bearer(tokens, logger)(http.HandlerFunc(t.ServeMCP)))
-	srv := plainServer(logged(logger, lastAnswer(withDeadlines(guard(first("/mcp", mcp, mux.NewRouter()))))))
+	bearer := auth.Bearer(auth.BearerOptions{Verifier: tokens, Resource: func(*http.Request) string { return url + "/mcp" }, Logger: logger})
+	mcp := pages.Handler(bearer(http.HandlerFunc(t.ServeMCP)))
+	srv := plainServer(secured(logged(logger, lastAnswer(withDeadlines(watched(guard(first("/mcp", mcp, mux.NewRouter()))))))))
 	srv.IdleTimeout = 2 * time.Minute
 	srv.MaxHeaderBytes = 32 << 10
 	srv.Protocols = new(http.Protocols)
@@ -112,14 +120,51 @@ func wigwagBackend(url string, forUsers, forKeys auth.Store, opts transport.Opti
 	srv.Protocols.SetUnencryptedHTTP2(true)
 	srv.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 10 * time.Second}
 	srv.ConnState = noteNew()
-	return &backend{server: srv, token: token, close: func() error {
+	return &backend{server: srv, token: issued.Access, close: func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		defer creds.Close()
 		return t.Shutdown(ctx)
 	}}, nil
 }
 
 func newLogger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }
+
+// secured does what cmd/wigwag's does.
+func secured(next http.Handler) http.Handler {
+	nosniff, referrer, policy := []string{"nosniff"}, []string{"no-referrer"}, []string{"default-src 'none'; frame-ancestors 'none'"}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h["X-Content-Type-Options"], h["Referrer-Policy"], h["Content-Security-Policy"] = nosniff, referrer, policy
+		next.ServeHTTP(w, r)
+	})
+}
+
+type visitKey struct{}
+
+// watched costs what cmd/wigwag's does where nothing is refused.
+func watched(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, &struct{ host, path, actor, client string }{host: r.Host, path: r.URL.Path}))
+		next.ServeHTTP(&visit{w, r}, r)
+	})
+}
+
+type visit struct {
+	http.ResponseWriter
+	r *http.Request
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (v *visit) WriteHeader(status int) {
+	if status >= http.StatusUnauthorized {
+		newLogger().Error("a request was refused", "status", status, "path", v.r.URL.Path)
+	}
+	v.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController flush and set deadlines.
+func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 
 // first does what cmd/wigwag's does.
 func first(path string, handler, router http.Handler) http.Handler {
