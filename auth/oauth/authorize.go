@@ -86,7 +86,7 @@ func (s *Server) refuseAuthorize(w http.ResponseWriter, r *http.Request, req req
 		}
 		s.pages.show(w, http.StatusBadRequest, "error.html", errorPage{
 			Title: "The app asked in a way that does not work",
-			Text:  "What it asked for cannot be answered: " + back.description + ". You have not allowed this app anything, so you are not sent back to it by itself.",
+			Text:  "What it asked for cannot be answered: " + plainText(back.description) + ". You have not allowed this app anything, so you are not sent back to it by itself.",
 			Back:  template.URL(req.wayBack(params)), //nolint:gosec // of a scheme that parseRedirect allows
 			Where: redirectHost(req.redirect),
 		})

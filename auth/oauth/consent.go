@@ -134,6 +134,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, req request
 		Redirect: redirectHost(req.redirect),
 		Local:    !strings.HasPrefix(req.redirect, "https://"),
 		Person:   id.Subject,
+		Account:  req.scopes.Include(id.Role.Scopes()),
 		Other:    authorizePath + "?" + other.Encode(),
 		Problem:  problem,
 	}

@@ -109,6 +109,19 @@ func TestLine13AdminIsNotTickedAtFirst(t *testing.T) {
 	}
 }
 
+// What all boxes together give is more than each of them says.
+func TestLine13AllOfItIsTheAccount(t *testing.T) {
+	l := newLab(t)
+	client := l.register(callback)
+	for scope, want := range map[string]bool{"": false, "chat:read chat:write notify logs:read": false, "chat:write notify logs:read logs:write": true, "admin": true} {
+		b := l.browser()
+		page := b.signIn(b.authorize(ask(client, "scope", scope)), "alice")
+		if got := strings.Contains(page.body, "access tokens"); got != want {
+			t.Errorf("%q: told of access tokens: %t", scope, got)
+		}
+	}
+}
+
 func TestLine13FormsAreBoundToTheirBrowser(t *testing.T) {
 	l := newLab(t)
 	client := l.register(callback)

@@ -46,6 +46,7 @@ type consentPage struct {
 	Redirect      string
 	Local         bool // it may be any program on the person's machine
 	Person        string
+	Account       bool   // with all boxes ticked it can do what the person can
 	Other         string // address for signing in as somebody else
 	Scopes        []scopeBox
 	Problem       string
