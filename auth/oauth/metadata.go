@@ -43,7 +43,7 @@ func checkDocumentURL(id string) (*url.URL, error) {
 		return nil, &documentError{must}
 	}
 	u, err := url.Parse(id)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Contains(id, "#") || strings.TrimLeft(u.Path, "/") == "" {
+	if err != nil || u.Scheme != "https" || !webHost.MatchString(u.Host) || u.User != nil || strings.Contains(id, "#") || strings.TrimLeft(u.Path, "/") == "" {
 		return nil, &documentError{must}
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {

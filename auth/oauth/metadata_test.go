@@ -154,6 +154,7 @@ func TestLine15DocumentURLs(t *testing.T) {
 	for _, bad := range []string{
 		"http://h/c", "https://h", "https://h/", "https://h//", "https:///c", "https://u@h/c", "https://u:p@h/c", "https://h/c#f", "https://h/c#", "https://h/../c", "https://h/a/./c", "https://h/%2e%2e/c",
 		"ftp://h/c", "https://h/c d", "https://h\\@e/c", "https://h/" + strings.Repeat("a", maxDocumentURL), "javascript://h/c",
+		"https://claud%D0%B5.ai/c", "https://a%E2%80%AEb.example/c", "https://claude.ai&evil.example/c",
 	} {
 		if _, err := checkDocumentURL(bad); err == nil {
 			t.Errorf("%s is allowed", bad)

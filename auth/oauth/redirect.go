@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,8 +52,8 @@ func parseRedirect(raw string) (*url.URL, error) {
 	}
 	switch u.Scheme {
 	case "https":
-		if u.Hostname() == "" {
-			return bad("it has no host")
+		if !webHost.MatchString(u.Host) {
+			return bad("its host is not a name in ASCII (such as xn--… for others) or an address")
 		}
 	case "http":
 		if !loopback(u) {
@@ -65,6 +66,11 @@ func parseRedirect(raw string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// webHost is a host that people can be shown: a name in ASCII, or an address.
+// From others, which [url.Parse] takes percent-encoded, a browser makes names
+// that look like somebody else's.
+var webHost = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
 
 func validPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)

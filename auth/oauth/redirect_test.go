@@ -33,6 +33,7 @@ func TestLine14RedirectsAllowedAndRefused(t *testing.T) {
 		"http://example.com/cb", "http://localhost.evil/cb", "http://localhost.evil:80/cb", "http://127.0.0.1.evil/cb", "http://evil/127.0.0.1",
 		"http://localhost@evil/cb", "http://127.0.0.1:80@evil/cb", "https://user@host/cb", "https://user:pass@host/cb", "https://@host/cb",
 		"http://127.1/cb", "http://2130706433/cb", "http://0.0.0.0/cb", "http://[::]/cb", "http://[::ffff:127.0.0.1]/cb", "http://localhost./cb",
+		"https://claud%D0%B5.ai/cb", "https://a%E2%80%AEb.example/cb", "https://evil.example(claude.ai)/cb", "https://claude.ai&evil.example/cb", "https://[fe80::1%25eth0]/cb", "https://host:/cb",
 		"https://host/cb#fragment", "https://host/cb#", "https://host/c b", "https://host/\ncb", "https://host\\@evil/cb", "https://host/ü",
 		"http://localhost:99999/cb", "http://localhost:x/cb", "https://host/" + strings.Repeat("a", maxRedirect),
 	} {
