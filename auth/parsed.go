@@ -24,8 +24,10 @@ type parsedValue[T any] struct {
 func (p *parsed[T]) get(key string, value []byte) (record T, ok bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	r, ok := p.by[key]
-	return r.record, ok && bytes.Equal(r.value, value)
+	if r, ok := p.by[key]; ok && bytes.Equal(r.value, value) {
+		return r.record, true
+	}
+	return record, false // not an older one: the caller decodes into it
 }
 
 // add remembers a record. When there is no place left any other gives way.

@@ -550,6 +550,7 @@ func TestChangesAreBounded(t *testing.T) {
 		for i := range 50 {
 			send(t, h, alice, General, fmt.Sprint(i))
 		}
+		synctest.Wait() // a message is told of a moment after it is stored
 		close(busy)
 		synctest.Wait()
 		if len(got) != 2 {
