@@ -33,6 +33,9 @@ type Bucket struct {
 	values  map[string]bucketValue
 	applied uint64 // revision up to which values is complete
 	first   uint64 // no value has a lower revision
+	// twice are, while it is loaded, the keys of which it came by an older value,
+	// too: the process was killed before that was removed.
+	twice map[string]struct{}
 }
 
 type bucketValue struct {
@@ -89,10 +92,15 @@ type change struct {
 	values int
 }
 
+// swap replaces what the key has. What is replaced is removed for good before
+// that is acknowledged, by the rollup: a limit of one record per subject would
+// only hide it, and after a kill it would be back once the mark of the deletion
+// has ended.
 func (b *Bucket) swap(ctx context.Context, key string, data []byte, c change) (bool, error) {
 	m := nats.NewMsg(b.s.subject(key))
 	m.Data = data
 	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.seq, 10))
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	if c.values < 0 {
 		m.Header.Set(jetstream.MsgTTLHeader, cmp.Or(b.s.deletedFor, deletedFor).String())
 	}
@@ -138,6 +146,9 @@ func (b *Bucket) apply(r Record) {
 	value, ok := bucketData(r)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if _, held := b.values[r.Subject]; held && b.twice != nil {
+		b.twice[r.Subject] = struct{}{}
+	}
 	if ok {
 		b.values[r.Subject] = bucketValue{data: value, revision: r.Seq, at: r.Time}
 	} else {
@@ -186,13 +197,14 @@ func (b *Bucket) forget(first uint64) {
 
 // load starts the bucket and waits until it holds everything up to last.
 func (b *Bucket) load(ctx context.Context, last uint64) error {
+	b.twice = map[string]struct{}{}
 	if err := b.s.start(0, last, b.apply); err != nil {
 		return err
 	}
 	for {
 		_, head, moved, _ := b.s.feed.after(0)
 		if head >= last {
-			return nil
+			return b.removeReplaced(ctx)
 		}
 		select {
 		case <-moved:
@@ -200,4 +212,26 @@ func (b *Bucket) load(ctx context.Context, last uint64) error {
 			return fmt.Errorf("loading %s: %w", b.s.name, context.Cause(ctx))
 		}
 	}
+}
+
+// removeReplaced ends the loading: it removes what newer records had replaced
+// when the process was killed.
+func (b *Bucket) removeReplaced(ctx context.Context) error {
+	b.mu.Lock()
+	twice := b.twice
+	b.twice = nil
+	b.mu.Unlock()
+	if len(twice) == 0 {
+		return nil
+	}
+	stream, err := b.s.js.Stream(ctx, b.s.name)
+	if err != nil {
+		return fmt.Errorf("loading %s: %w", b.s.name, err)
+	}
+	for key := range twice {
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(b.s.subject(key)), jetstream.WithPurgeKeep(1)); err != nil {
+			return fmt.Errorf("loading %s: %w", b.s.name, err)
+		}
+	}
+	return nil
 }

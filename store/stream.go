@@ -44,7 +44,7 @@ const (
 // spec says what a stream is for.
 type spec struct {
 	name       string
-	bucket     bool          // newest record per subject only, compare-and-swap
+	bucket     bool          // newest record per subject only, see Bucket.swap
 	deletedFor time.Duration // of a bucket; 0: the usual
 	maxBytes   int64         // of the stream
 	maxAge     time.Duration // 0: kept
@@ -127,7 +127,7 @@ func (s *stream) config(memory bool) jetstream.StreamConfig {
 		c.Discard = jetstream.DiscardOld
 	}
 	if s.bucket {
-		c.MaxMsgsPerSubject = 1
+		c.AllowRollup = true // see swap
 	}
 	if s.maxRecords > 0 {
 		c.MaxMsgs = s.maxRecords
