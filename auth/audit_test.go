@@ -219,7 +219,7 @@ func TestAuditOfAccounts(t *testing.T) {
 	keep("password-a", tokens.credentials.Revoke(ctx, "alice", c.ID))
 	link, err := users.NewLink(ctx, "alice")
 	keep(link, err)
-	_, err = users.RedeemLink(t.Context(), home, link)
+	_, err = users.RedeemLink(t.Context(), home, link, "password-l")
 	keep(link, err)
 	keep("password-b", users.SetPassword(ctx, "alice", "password-b"))
 	keep("password-b", users.SetRole(ctx, "alice", RoleAdmin))
@@ -245,6 +245,7 @@ func TestAuditOfAccounts(t *testing.T) {
 		"admin token.revoke alice ok",
 		"admin user.link alice ok",
 		"alice sign-in ok 192.0.2.1",
+		"alice user.password alice ok 192.0.2.1",
 		"admin user.password alice ok",
 		"admin user.role alice ok",
 		"admin user.disable alice ok",

@@ -34,9 +34,14 @@ func TestAuth26SignInLink(t *testing.T) {
 			}
 		}
 		audit.take()
+		for _, password := range []string{"", "short", strings.Repeat("x", 129)} { // the link stays good
+			if _, err := users.RedeemLink(ctx, home, secret, password); err == nil || errors.Is(err, ErrLink) {
+				t.Errorf("password %q: %v", password, err)
+			}
+		}
 		made, _ := newSecret()
 		for _, wrong := range []string{"", "admin", "admin.", "." + made, "admin." + made, secret + "a", "mallory" + secret[5:], "Admin" + secret[5:]} {
-			if _, err := users.RedeemLink(ctx, home, wrong); !errors.Is(err, ErrLink) {
+			if _, err := users.RedeemLink(ctx, home, wrong, "password-l"); !errors.Is(err, ErrLink) {
 				t.Errorf("%q: %v", wrong, err)
 			}
 		}
@@ -47,19 +52,19 @@ func TestAuth26SignInLink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		user, err := node.RedeemLink(ctx, home, secret)
-		if err != nil || user.Name != "admin" || user.Role != RoleAdmin || user.HasPassword {
+		user, err := node.RedeemLink(ctx, home, secret, "password-l")
+		if err != nil || user.Name != "admin" || user.Role != RoleAdmin || !user.HasPassword {
 			t.Errorf("%+v, %v", user, err)
 		}
 		for _, users := range []*Users{users, node} {
-			if _, err := users.RedeemLink(ctx, home, secret); !errors.Is(err, ErrLink) {
+			if _, err := users.RedeemLink(ctx, home, secret, "password-l"); !errors.Is(err, ErrLink) {
 				t.Errorf("again: %v", err)
 			}
 		}
 		if events := audit.take(); events[0] != "sign-in admin" {
 			t.Errorf("recorded: %q", events)
 		}
-		// What it gives is good for tokens, until there is a password.
+		// The user may all that the role allows, and comes back by the password.
 		tokens := newTokensOf(t, users, loadKeys(t, NewMemoryStore()))
 		session, _, err := tokens.OpenSession(ctx, user)
 		if err != nil {
@@ -68,10 +73,7 @@ func TestAuth26SignInLink(t *testing.T) {
 		if id, err := tokens.Session(session); err != nil || id.Missing(ScopeAdmin) != 0 {
 			t.Errorf("%+v, %v", id, err)
 		}
-		if err := users.SetPassword(ctx, "admin", "password-a"); err != nil {
-			t.Fatal(err)
-		}
-		if user, err := users.Authenticate(ctx, home, "admin", "password-a"); err != nil || !user.HasPassword {
+		if user, err := users.Authenticate(ctx, home, "admin", "password-l"); err != nil || !user.HasPassword {
 			t.Errorf("%+v, %v", user, err)
 		}
 	})
@@ -99,7 +101,7 @@ func TestAuth26LinkEnds(t *testing.T) {
 				if err := end(t, users); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := users.RedeemLink(t.Context(), home, secret); !errors.Is(err, ErrLink) {
+				if _, err := users.RedeemLink(t.Context(), home, secret, "password-l"); !errors.Is(err, ErrLink) {
 					t.Errorf("%v", err)
 				}
 			})
@@ -132,11 +134,11 @@ func TestAuth26LinkRedeemedASecondTooLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.beforePut = func(string) {
-		if _, err := users.RedeemLink(t.Context(), home, secret); err != nil {
+		if _, err := users.RedeemLink(t.Context(), home, secret, "password-l"); err != nil {
 			t.Error(err)
 		}
 	}
-	if user, err := node.RedeemLink(t.Context(), home, secret); !errors.Is(err, ErrLink) || store.beforePut != nil {
+	if user, err := node.RedeemLink(t.Context(), home, secret, "password-l"); !errors.Is(err, ErrLink) || store.beforePut != nil {
 		t.Errorf("two got in: %+v, %v", user, err)
 	}
 }
@@ -154,7 +156,7 @@ func TestAuth26LinkRedeemedAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := atOnce(16, func() bool {
-			_, err := node.RedeemLink(t.Context(), home, secret)
+			_, err := node.RedeemLink(t.Context(), home, secret, "password-l")
 			if err != nil && !errors.Is(err, ErrLink) {
 				t.Error(err)
 			}
@@ -175,13 +177,13 @@ func TestAuth26LinkOfADisabledUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := users.RedeemLink(t.Context(), home, secret); !errors.Is(err, ErrLink) {
+	if _, err := users.RedeemLink(t.Context(), home, secret, "password-l"); !errors.Is(err, ErrLink) {
 		t.Errorf("while disabled: %v", err)
 	}
 	if err := users.SetDisabled(t.Context(), "alice", false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := users.RedeemLink(t.Context(), home, secret); err != nil {
+	if _, err := users.RedeemLink(t.Context(), home, secret, "password-l"); err != nil {
 		t.Errorf("enabled again: %v", err)
 	}
 }

@@ -171,7 +171,10 @@ func TestLine26FirstStart(t *testing.T) {
 	if again.StatusCode != http.StatusBadRequest {
 		t.Fatalf("a short password: %d", again.StatusCode)
 	}
-	done := fill(t, client, p.url, again, url.Values{"password": {password}})
+	if page := body(t, again); !strings.Contains(page, strings.SplitN(link, "link=", 2)[1]) {
+		t.Errorf("the form that comes again is for another link: %s", page)
+	}
+	done := use(link, password) // it is good until it has been used
 	if done.StatusCode != http.StatusSeeOther || len(done.Cookies()) != 1 {
 		t.Fatalf("the link: %d %s", done.StatusCode, body(t, done))
 	}

@@ -174,22 +174,17 @@ func (s *Server) takeSignIn(w http.ResponseWriter, r *http.Request, form url.Val
 	s.finish(w, r, v, err)
 }
 
-// takeLink sets the password that the person chose. A link is good once, so
-// when the password cannot be, the form goes on with another one.
+// takeLink sets the password that the person chose. With one that cannot be the
+// form is shown again; the link is good until it has been used.
 func (s *Server) takeLink(w http.ResponseWriter, r *http.Request, link, password string) (view, error) {
-	user, err := s.o.Users.RedeemLink(r.Context(), remote(r), link)
-	if err != nil {
+	user, err := s.o.Users.RedeemLink(r.Context(), remote(r), link, password)
+	switch {
+	case errors.Is(err, auth.ErrLink):
 		return signInForm(""), err
+	case err != nil:
+		return linkForm(link), err
 	}
-	err = s.o.Users.SetPassword(r.Context(), user.Name, password)
-	if err != nil {
-		again, linkErr := s.o.Users.NewLink(r.Context(), user.Name)
-		if linkErr != nil {
-			return signInForm(user.Name), errors.Join(err, linkErr)
-		}
-		return linkForm(again), err
-	}
-	return signInForm(user.Name), s.SignIn(w, r, user.Name, password)
+	return signInForm(user.Name), s.open(w, r, user)
 }
 
 func (s *Server) showSignUp(w http.ResponseWriter, r *http.Request) {
