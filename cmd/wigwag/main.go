@@ -37,6 +37,7 @@ func run(ctx context.Context, args, env []string, out, errOut io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // or an unknown command would be no error
 	}
 	root.SetArgs(args)
 	root.SetOut(out)
