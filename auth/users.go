@@ -55,11 +55,11 @@ type Users struct {
 
 // User is a user as stored at one time.
 type User struct {
-	Name        string
-	Role        Role
-	Disabled    bool
-	HasPassword bool // without one, only a link or an outside issuer lets the user in
-	Created     time.Time
+	Name        string    `json:"username"`
+	Role        Role      `json:"role"`
+	Disabled    bool      `json:"disabled"`
+	HasPassword bool      `json:"has_password"` // without one, only a link or an outside issuer lets the user in
+	Created     time.Time `json:"created"`
 
 	generation string // of the user's tokens: those of another one are refused
 }

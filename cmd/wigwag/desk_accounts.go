@@ -26,7 +26,7 @@ type tokenInfo struct {
 
 func tokenOf(c auth.Credential) tokenInfo {
 	return tokenInfo{
-		ID: c.ID, Kind: c.Kind, Name: c.Name, Client: cmp.Or(c.ClientName, c.Client), Scopes: c.Scopes,
+		ID: c.ID, Kind: c.Kind, Name: c.Name, Client: cmp.Or(c.ClientName, c.Client, c.MadeBy), Scopes: c.Scopes,
 		Created: c.Created, Used: c.Used, Expires: c.Expires,
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -64,10 +63,8 @@ func (o *operator) listInvitations() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.print(cmd.OutOrStdout(), all, "ID\tROLE\tBY\tEXPIRES", func(w io.Writer) {
-				for _, i := range all {
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", i.ID, i.Role, cmp.Or(i.User, "(operator)"), i.Expires.UTC().Format(dateOnly))
-				}
+			return printList(o, cmd.OutOrStdout(), all, "ID\tROLE\tBY\tEXPIRES", func(i auth.Credential) []any {
+				return []any{i.ID, i.Role, cmp.Or(i.User, "(operator)"), i.Expires.UTC().Format(dateOnly)}
 			})
 		},
 	}

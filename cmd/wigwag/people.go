@@ -89,14 +89,12 @@ func userCommand(env environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return o.print(cmd.OutOrStdout(), users, "NAME\tROLE\tSTATE\tCREATED", func(w io.Writer) {
-			for _, u := range users {
-				state := "active"
-				if u.Disabled {
-					state = "disabled"
-				}
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, state, u.Created.UTC().Format("2006-01-02"))
+		return printList(o, cmd.OutOrStdout(), users, "NAME\tROLE\tSTATE\tCREATED", func(u auth.User) []any {
+			state := "active"
+			if u.Disabled {
+				state = "disabled"
 			}
+			return []any{u.Name, u.Role, state, u.Created.UTC().Format(dateOnly)}
 		})
 	}}
 	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
@@ -218,10 +216,8 @@ func roomCommand(env environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return o.print(cmd.OutOrStdout(), rooms, "ROOM\tKIND\tMEMBERS\tTOPIC", func(w io.Writer) {
-			for _, r := range rooms {
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, r.Kind, strings.Join(r.Members, " "), r.Topic)
-			}
+		return printList(o, cmd.OutOrStdout(), rooms, "ROOM\tKIND\tMEMBERS\tTOPIC", func(r hub.Room) []any {
+			return []any{r.Name, r.Kind, strings.Join(r.Members, " "), r.Topic}
 		})
 	}}
 	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
@@ -237,15 +233,23 @@ func roomCommand(env environment) *cobra.Command {
 	)
 }
 
-// print writes a list as JSON, or as a table.
-func (o *operator) print(w io.Writer, v any, head string, rows func(io.Writer)) error {
+// printList writes a list as JSON, or as a table, whose cells are what others
+// may have written.
+func printList[T any](o *operator, w io.Writer, all []T, head string, row func(T) []any) error {
 	if o.json {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+		return enc.Encode(append([]T{}, all...)) // of nothing, too, it is a list
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, head) // the table keeps the error until Flush
-	rows(table)
+	for _, item := range all {
+		cells := row(item)
+		line := make([]string, len(cells))
+		for i, c := range cells {
+			line[i] = printable(fmt.Sprint(c))
+		}
+		_, _ = fmt.Fprintln(table, strings.Join(line, "\t"))
+	}
 	return table.Flush()
 }

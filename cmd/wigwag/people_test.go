@@ -40,7 +40,7 @@ func TestPeopleAndRooms(t *testing.T) {
 			{"user list", 0, "  admin  active"},
 			{"user disable " + who, 0, who + " is disabled"},
 			{"user list", 0, "disabled"},
-			{"user list --json", 0, `"Name": "` + who + `"`},
+			{"user list --json", 0, `"username": "` + who + `"`},
 			{"user enable " + who, 0, who + " is enabled"},
 			{"room list", 0, "general  public"},
 			{"room add general " + who, 1, "private"},
@@ -110,6 +110,19 @@ func TestDisabledIsOut(t *testing.T) {
 func TestUnknownCommands(t *testing.T) {
 	for _, args := range []string{"nonsense", "user nonsense", "serve nonsense"} {
 		if out, code := command(t, strings.Fields(args)...); code != 1 || !strings.Contains(out, `"nonsense"`) {
+			t.Errorf("%s: %d, %q", args, code, out)
+		}
+	}
+}
+
+// A list of nothing is a list.
+func TestEmptyLists(t *testing.T) {
+	dir := t.TempDir()
+	if out, code := command(t, "user", "add", "alice", "--data", dir); code != 0 {
+		t.Fatal(out)
+	}
+	for _, args := range []string{"invite list", "token list --user alice"} {
+		if out, code := command(t, append(strings.Fields(args), "--json", "--data", dir)...); code != 0 || out != "[]\n" {
 			t.Errorf("%s: %d, %q", args, code, out)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -176,14 +177,19 @@ func whyRefused(resp *http.Response, text []byte) string {
 
 // oneLine is a text of somebody else as it may stand on a terminal.
 func oneLine(s string) string {
-	s = strings.Map(func(c rune) rune {
-		if c < ' ' || c >= 0x7f && c < 0xa0 {
-			return ' '
-		}
-		return c
-	}, strings.ToValidUTF8(s, ""))
+	s = printable(s)
 	if runes := []rune(s); len(runes) > 500 {
 		return string(runes[:500]) + "…"
 	}
 	return s
+}
+
+// printable is text without what is not seen or steers a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(s, ""))
 }

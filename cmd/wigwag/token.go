@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -99,18 +98,18 @@ func (h *tokenHolder) list() *cobra.Command {
 			if err := h.do(cmd.Context(), "GET", "", nil, &all); err != nil {
 				return err
 			}
-			return h.print(cmd.OutOrStdout(), all.Tokens, "ID\tKIND\tNAME\tSCOPES\tLAST USED\tEXPIRES", func(w io.Writer) {
-				for _, t := range all.Tokens {
-					name := t.Name
-					switch {
-					case name == "":
-						name = t.Client
-					case t.Client != "":
-						name += " (by " + t.Client + ")"
-					}
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(t.ID), oneLine(string(t.Kind)), oneLine(name), t.Scopes,
-						t.Used.UTC().Format(dateOnly), t.Expires.UTC().Format(dateOnly))
+			return printList(&h.operator, cmd.OutOrStdout(), all.Tokens, "ID\tKIND\tNAME\tSCOPES\tLAST USED\tEXPIRES", func(t tokenInfo) []any {
+				name, used := t.Name, "never"
+				switch {
+				case name == "":
+					name = t.Client
+				case t.Client != "":
+					name += " (by " + t.Client + ")"
 				}
+				if !t.Used.IsZero() {
+					used = t.Used.UTC().Format(dateOnly)
+				}
+				return []any{t.ID, t.Kind, name, t.Scopes, used, t.Expires.UTC().Format(dateOnly)}
 			})
 		},
 	}
