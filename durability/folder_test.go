@@ -120,8 +120,8 @@ func TestOperator(t *testing.T) {
 	users := func() map[string]bool { // name: may log in
 		t.Helper()
 		var list []struct {
-			Name     string
-			Disabled bool
+			Name     string `json:"username"`
+			Disabled bool   `json:"disabled"`
 		}
 		if err := json.Unmarshal([]byte(run("", "user", "list", "--json")), &list); err != nil {
 			t.Fatal(err)

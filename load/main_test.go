@@ -43,14 +43,6 @@ func size(small, large int) int {
 	return small
 }
 
-// onlyAtFullSize is for tests that wait for time-outs of half a minute.
-func onlyAtFullSize(t *testing.T) {
-	t.Helper()
-	if !*full {
-		t.Skip("half a minute of waiting: run with -load.full")
-	}
-}
-
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

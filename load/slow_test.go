@@ -66,7 +66,6 @@ func TestSlowClientsAreEnded(t *testing.T) {
 // though each of its streams has all the window it could want.
 func TestStuckConnectionIsClosed(t *testing.T) {
 	t.Parallel()
-	onlyAtFullSize(t)
 	p := startWigwag(t, "--max-calls-per-user=1000")
 	hc := newHTTP(t, "h2c")
 	c := connect(t, hc, p, dialect{"2025-03-26", false})
@@ -101,7 +100,6 @@ func TestStuckConnectionIsClosed(t *testing.T) {
 // if nobody wants to read it.
 func TestSlowBodiesAreEnded(t *testing.T) {
 	t.Parallel()
-	onlyAtFullSize(t)
 	p := startWigwag(t, "--max-calls-per-user=10000")
 	const json = "application/json"
 	endSlowClients(t, p, []slowClient{
