@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -136,8 +137,10 @@ func (r *recorder) run(ctx context.Context) {
 	}
 }
 
-// flush writes what is noted now.
+// flush writes what is noted now. A log that does not answer is waited for once.
 func (r *recorder) flush(ctx context.Context) {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	r.mu.Lock()
@@ -145,8 +148,8 @@ func (r *recorder) flush(ctx context.Context) {
 	r.dirty = nil
 	r.mu.Unlock()
 	for _, st := range dirty {
-		if !st.leftOut() {
-			r.write(ctx, st)
+		if !st.leftOut() && errors.Is(r.write(ctx, st), context.DeadlineExceeded) {
+			giveUp()
 		}
 	}
 }
@@ -157,7 +160,7 @@ func (r *recorder) finish(ctx context.Context, streams []*stream) {
 	defer r.writing.Unlock()
 	for _, st := range streams {
 		if st.isRecorded() && ctx.Err() == nil {
-			r.write(ctx, st)
+			_ = r.write(ctx, st) // it was logged
 		}
 	}
 }
@@ -178,7 +181,9 @@ func (st *stream) isRecorded() bool {
 	return st.record != nil
 }
 
-func (r *recorder) write(ctx context.Context, st *stream) {
+// write appends what of the stream is not written. The rest of what follows an
+// error would be out of order; who resumes is told of the gap.
+func (r *recorder) write(ctx context.Context, st *stream) error {
 	subject, groups := st.unrecorded()
 	for _, g := range groups {
 		ctx, cancel := context.WithTimeout(ctx, recordTimeout)
@@ -186,9 +191,10 @@ func (r *recorder) write(ctx context.Context, st *stream) {
 		cancel()
 		r.told(ctx, err)
 		if err != nil {
-			return // the rest would be out of order; who resumes is told of the gap
+			return err
 		}
 	}
+	return nil
 }
 
 // told logs the first of a row of failures.

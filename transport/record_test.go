@@ -1,10 +1,18 @@
 package transport
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
+	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mark3labs/mcp-go/server"
 )
 
 // FuzzGroup: what was encoded is decoded as it was; anything else is refused or
@@ -63,5 +71,64 @@ func TestUnrecorded(t *testing.T) {
 	}
 	if _, again := st.unrecorded(); len(again) != 1 || len(again[0].items) != 0 {
 		t.Errorf("written twice: %+v", again)
+	}
+}
+
+// hangingLog never answers.
+type hangingLog struct{}
+
+func (hangingLog) Append(ctx context.Context, _ LogEntry) (LogRecord, error) {
+	<-ctx.Done()
+	return LogRecord{}, ctx.Err()
+}
+
+func (hangingLog) Read(ctx context.Context, _ LogRange) ([]LogRecord, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestHangingLog: however many streams have something to be written, a log that
+// does not answer is waited for once.
+func TestHangingLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(hangingLog{}, slog.New(slog.DiscardHandler))
+		for range 100 {
+			st := newStream(1, true)
+			st.mu.Lock()
+			st.pushLocked(item{data: []byte("{}")})
+			st.mu.Unlock()
+			r.keep("session", st)
+		}
+		began := time.Now()
+		r.flush(t.Context())
+		if took := time.Since(began); took > recordTimeout {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// TestAdoptOnce: of two requests that bring back the same stream of an earlier
+// process both get the one that is kept.
+func TestAdoptOnce(t *testing.T) {
+	s := New(server.NewMCPServer("test", "1"), Options{
+		Owner: func(*http.Request) Owner { return Owner{User: "alice"} }, Logger: slog.New(slog.DiscardHandler),
+	})
+	defer func() { _ = s.Shutdown(t.Context()) }()
+	sess := newSession(s, "session", Owner{User: "alice"}, false)
+	for n := range 20_000 {
+		id := "stream" + strconv.Itoa(n)
+		start, got := make(chan struct{}), make(chan *stream)
+		for range 2 {
+			go func() {
+				past := newStream(0, true)
+				past.name = id
+				<-start
+				got <- sess.adopt(past)
+			}()
+		}
+		close(start)
+		if a, b := <-got, <-got; a != b || sess.findStream(id) != a {
+			t.Fatal("two streams of one name")
+		}
 	}
 }

@@ -166,28 +166,24 @@ func (sess *session) cancel(ctx context.Context, id json.RawMessage) {
 }
 
 // addStream makes a stream resumable, before its first event ID goes out.
-func (sess *session) addStream(st *stream) {
+func (sess *session) addStream(st *stream) { sess.adopt(st) }
+
+// adopt is addStream for a stream of an earlier process: if another request was
+// first, it returns that one's.
+func (sess *session) adopt(st *stream) *stream {
 	id := st.id()
 	sess.mu.Lock()
+	if r := sess.streams[id]; r != nil {
+		sess.mu.Unlock()
+		return r.stream
+	}
 	over := st.over() // under the lock, so that either this or shelve does it
 	sess.streams[id] = &resumable{stream: st, shelved: over}
 	sess.mu.Unlock()
 	if over {
 		sess.srv.shelf.put(sess, st)
 	}
-}
-
-// adopt makes a stream of an earlier process one of the session's; if another
-// request was first, it returns that one's.
-func (sess *session) adopt(past *stream) *stream {
-	sess.mu.Lock()
-	if r := sess.streams[past.id()]; r != nil {
-		sess.mu.Unlock()
-		return r.stream
-	}
-	sess.mu.Unlock()
-	sess.addStream(past)
-	return past
+	return st
 }
 
 func (sess *session) findStream(id string) *stream {
