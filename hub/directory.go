@@ -40,15 +40,24 @@ func newDirectRoom(name string) *room {
 	return newRoom(name, Direct, a, b)
 }
 
-// admits is where it is decided who may see a room: everybody who is somebody
+// admits is where it is decided who may see a room: every user and every guest
 // a public one, its members any other. It takes no lock, for it is asked for
 // every event and every listener.
-func (r *room) admits(user string) bool {
-	if r == nil || user == "" {
+func (r *room) admits(a Actor) bool {
+	switch {
+	case r == nil:
 		return false
+	case r.kind == Public:
+		return a.Guest || a.isUser()
+	default:
+		return a.isUser() && r.has(a.Name)
 	}
+}
+
+// has tells whether a user is a member or a party.
+func (r *room) has(user string) bool {
 	_, member := slices.BinarySearch(r.members(), user)
-	return member || r.kind == Public
+	return member
 }
 
 // members returns the members or parties, sorted. The slice is shared.
@@ -302,9 +311,9 @@ func (d *directory) release(creator string) {
 
 // openLocked decides what opening a room for a user changes, with names and
 // topic checked.
-func (d *directory) openLocked(r *room, user string, spec RoomSpec) (*roomRecord, error) {
-	if !r.admits(user) {
-		return d.makeLocked(user, spec, r != nil)
+func (d *directory) openLocked(r *room, a Actor, spec RoomSpec) (*roomRecord, error) {
+	if !r.admits(a) {
+		return d.makeLocked(a.Name, spec, r != nil)
 	}
 	switch {
 	case r.kind == Public && spec.Private:
@@ -316,7 +325,7 @@ func (d *directory) openLocked(r *room, user string, spec RoomSpec) (*roomRecord
 	if len(rec.Members) > maxMembers {
 		return nil, refuse(Full, "invite", "a room has at most %d members", maxMembers)
 	}
-	if spec.Topic != "" && (r.kind == Private || r.creator == user) {
+	if spec.Topic != "" && (r.kind == Private || r.creator == a.Name) {
 		rec.Topic = spec.Topic
 	}
 	if rec.Topic == r.topic && len(rec.Members) == len(r.members()) {
@@ -339,8 +348,6 @@ func (d *directory) makeLocked(user string, spec RoomSpec, taken bool) (*roomRec
 		pending += n
 	}
 	switch {
-	case user == "":
-		return nil, noSuchRoom("room", spec.Name)
 	case rec.Kind == Public && len(spec.Invite) > 0:
 		return nil, errInvitePublic()
 	case d.maxOwn >= 0 && d.madeBy[user]+d.opening[user] >= d.maxOwn:

@@ -138,12 +138,12 @@ func (e entry) size() int {
 
 // isFor is where it is decided who is given a stored event. It takes no lock,
 // for it is asked for every event and every listener.
-func (e entry) isFor(user string) bool {
+func (e entry) isFor(a Actor) bool {
 	switch n := e.event.Notification; {
 	case e.event.Message != nil:
-		return e.room.admits(user)
+		return e.room.admits(a)
 	case n != nil:
-		return user != "" && (n.To == "" || n.To == user || n.Sender.Name == user)
+		return a.isUser() && (n.To == "" || n.To == a.Name || n.Sender.Name == a.Name)
 	}
 	return false
 }

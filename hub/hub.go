@@ -38,13 +38,28 @@ import (
 )
 
 // Actor is who asks. It always comes from a verified token, never from an
-// argument.
+// argument. The zero Actor is nobody, for whom nothing exists.
 type Actor struct {
 	// Name is the user's name.
 	Name string
 	// Via is the client that acts for the user ("Claude Code"), empty for the
 	// user in person.
 	Via string
+	// Guest is nobody in particular, and has neither Name nor Via: it sees the
+	// messages of public rooms, and those on their way there, and nothing else.
+	// It may write nothing and is never here for others.
+	Guest bool
+}
+
+// isUser is where it is decided who is somebody.
+func (a Actor) isUser() bool { return a.Name != "" && !a.Guest }
+
+// mustBeUser fails for what is only for users.
+func (a Actor) mustBeUser() error {
+	if a.isUser() {
+		return nil
+	}
+	return refuse(NotFound, "", "this is for users only: there is no user without a name")
 }
 
 // Users tells which users exist.
@@ -320,6 +335,15 @@ func (h *Hub) apply(r Record) {
 // id is the ID of the event with this sequence, and the cursor that continues
 // after it.
 func (h *Hub) id(seq uint64) string { return cursor{h.epoch, seq}.String() }
+
+// mayWrite fails for an actor that may store nothing, and when nothing can be
+// stored now.
+func (h *Hub) mayWrite(a Actor) error {
+	if err := a.mustBeUser(); err != nil {
+		return err
+	}
+	return h.writable()
+}
 
 // writable fails when nothing can be stored now.
 func (h *Hub) writable() error {

@@ -73,10 +73,10 @@ type lineRecord struct {
 // level. The oldest lines give way when there is no room for more. duplicate is
 // as in [Hub.Send].
 func (h *Hub) WriteLog(ctx context.Context, a Actor, d LineDraft) (l LogLine, duplicate bool, err error) {
-	if err := h.writable(); err != nil {
+	if err := h.mayWrite(a); err != nil {
 		return LogLine{}, false, err
 	}
-	fields, err := checkLogLine(a, d)
+	fields, err := checkLogLine(d)
 	if err != nil {
 		return LogLine{}, false, err
 	}
@@ -115,10 +115,7 @@ func (l LogLine) record() lineRecord {
 }
 
 // checkLogLine returns the fields as JSON.
-func checkLogLine(a Actor, d LineDraft) (json.RawMessage, error) {
-	if a.Name == "" {
-		return nil, refuse(NotFound, "", "there is no user without a name")
-	}
+func checkLogLine(d LineDraft) (json.RawMessage, error) {
 	if err := checkLevel("level", d.Level); err != nil {
 		return nil, err
 	}

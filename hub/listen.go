@@ -67,6 +67,9 @@ func (h *Hub) Listen(ctx context.Context, a Actor, o ListenOptions) (*Listener, 
 	if err != nil {
 		return nil, err
 	}
+	if !a.isUser() {
+		wants &= messages | partials
+	}
 	switch {
 	case o.LineLevel == "" && o.Types == nil:
 		wants &^= lines
@@ -195,7 +198,7 @@ func (h *Hub) isPrivate(e Event) bool {
 }
 
 func (l *Listener) wantsEntry(e entry) bool {
-	if !e.isFor(l.actor.Name) {
+	if !e.isFor(l.actor) {
 		return false
 	}
 	if e.event.Message == nil {
@@ -204,7 +207,7 @@ func (l *Listener) wantsEntry(e entry) bool {
 	return l.tap.wants&messages != 0 && l.rooms.has(e.room)
 }
 
-func (l *Listener) wantsRoom(r *room) bool { return l.rooms.has(r) && r.admits(l.actor.Name) }
+func (l *Listener) wantsRoom(r *room) bool { return l.rooms.has(r) && r.admits(l.actor) }
 
 // liveOnlyLocked returns what is not stored and was not given yet.
 func (l *Listener) liveOnlyLocked() []Event {
@@ -215,7 +218,7 @@ func (l *Listener) liveOnlyLocked() []Event {
 	}
 	if l.tap.wants&lines != 0 {
 		for _, e := range entriesAfter(lv.lines.entries, l.line) {
-			if l.actor.Name != "" && slices.Index(lineLevels, e.event.Line.Level) >= l.level {
+			if slices.Index(lineLevels, e.event.Line.Level) >= l.level {
 				found = append(found, e.event)
 			}
 		}
@@ -238,7 +241,7 @@ func (l *Listener) wantsHint(n hint) bool {
 	if t := n.event.Typing; t != nil {
 		return l.tap.wants&typings != 0 && l.wantsRoom(n.room) && t.User != l.actor.Name && time.Since(t.Time.Time) < typingFor
 	}
-	return l.tap.wants&presences != 0 && l.actor.Name != ""
+	return l.tap.wants&presences != 0
 }
 
 // partialsLocked returns the newest partial of every stream that has one the

@@ -46,7 +46,7 @@ type live struct {
 
 // tap is the registration of one listener or wait.
 type tap struct {
-	user  string
+	user  string // empty: of a guest
 	via   string
 	wants kinds
 	wake  chan struct{} // holds a token when there may be something new
@@ -64,6 +64,9 @@ type tap struct {
 }
 
 func newTap(a Actor, wants kinds, caughtUp bool) *tap {
+	if !a.isUser() {
+		a = Actor{}
+	}
 	return &tap{
 		user: a.Name, via: a.Via, wants: wants, caughtUp: caughtUp,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),

@@ -9,7 +9,7 @@ import (
 // mentions reports whether a message is for a user in particular: it is
 // direct, or its text has @name as a whole word.
 func mentions(e entry, user string) bool {
-	return e.room.kind == Direct || hasMention(e.event.Message.Message, user)
+	return e.room.kind == Direct || user != "" && hasMention(e.event.Message.Message, user)
 }
 
 // hasMention finds @name, in any case, as a whole word. Languages that write

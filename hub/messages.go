@@ -18,6 +18,8 @@ type Message struct {
 	Time     Time   `json:"time"`
 	ReplyTo  string `json:"reply_to,omitempty"`
 	StreamID string `json:"stream_id,omitempty"`
+	// Interrupted tells that its sender broke off: this is what had arrived.
+	Interrupted bool `json:"interrupted,omitempty"`
 }
 
 // typeMessage is the type of a message, on the wire and in the log.
@@ -61,7 +63,7 @@ func (h *Hub) Send(ctx context.Context, a Actor, d Draft) (m Message, duplicate 
 // admit decides whether the actor may send a draft, its text aside, and to
 // which room.
 func (h *Hub) admit(ctx context.Context, a Actor, d Draft) (*room, error) {
-	if err := h.writable(); err != nil {
+	if err := h.mayWrite(a); err != nil {
 		return nil, err
 	}
 	r, err := h.find(a, d.Target)
@@ -111,5 +113,7 @@ func (h *Hub) composeMessage(r Record, room string, m record) *Message {
 		Time:     timeOf(r.Time),
 		ReplyTo:  m.ReplyTo,
 		StreamID: m.StreamID,
+
+		Interrupted: m.Interrupted,
 	}
 }

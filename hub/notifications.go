@@ -97,12 +97,10 @@ func (n *Notification) draft() NotificationDraft {
 }
 
 func (h *Hub) checkNotification(a Actor, d NotificationDraft) error {
-	if err := h.writable(); err != nil {
+	if err := h.mayWrite(a); err != nil {
 		return err
 	}
 	switch {
-	case a.Name == "":
-		return refuse(NotFound, "", "there is no user without a name")
 	case d.To != "" && (!validName(d.To) || !h.users.Exists(d.To)):
 		return refuse(NotFound, "to", "there is no user %s", quote(d.To))
 	case d.Level != LevelInfo && d.Level != LevelSuccess && d.Level != LevelWarning && d.Level != LevelError:

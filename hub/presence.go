@@ -54,6 +54,9 @@ type Person struct {
 // People returns who is in a room, or with an empty target all users, by name.
 // In a public room everybody is.
 func (h *Hub) People(_ context.Context, a Actor, t Target) ([]Person, error) {
+	if err := a.mustBeUser(); err != nil {
+		return nil, err
+	}
 	r, err := h.find(a, t)
 	if err != nil {
 		return nil, err
@@ -72,13 +75,20 @@ func (h *Hub) People(_ context.Context, a Actor, t Target) ([]Person, error) {
 }
 
 // Seen tells that the actor has called. It counts as here for a minute.
-func (h *Hub) Seen(a Actor) { h.live.seen(a.Name, cleanVia(a.Via)) }
+func (h *Hub) Seen(a Actor) {
+	if a.isUser() {
+		h.live.seen(a.Name, cleanVia(a.Via))
+	}
+}
 
 // Typing shows those who may see the room that the actor is writing. More than
 // one sign in two seconds is not shown.
 func (h *Hub) Typing(_ context.Context, a Actor, t Target) error {
 	if h.live.isClosed() {
 		return errClosed()
+	}
+	if err := a.mustBeUser(); err != nil {
+		return err
 	}
 	r, err := h.find(a, t)
 	if err != nil {

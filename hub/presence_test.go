@@ -164,7 +164,7 @@ func TestPeople(t *testing.T) {
 		}
 	}
 	_, err := h.People(t.Context(), Actor{}, Target{})
-	wantCode(t, err, NotFound, "room")
+	wantCode(t, err, NotFound, "")
 }
 
 func TestTyping(t *testing.T) {
@@ -213,7 +213,7 @@ func TestTyping(t *testing.T) {
 		err := h.Typing(t.Context(), carol, Target{Room: "den"})
 		wantCode(t, err, NotFound, "room")
 		err = h.Typing(t.Context(), Actor{}, Target{})
-		wantCode(t, err, NotFound, "room")
+		wantCode(t, err, NotFound, "")
 		h.Close()
 		err = h.Typing(t.Context(), alice, Target{})
 		wantCode(t, err, Unavailable, "")

@@ -33,6 +33,8 @@ type record struct {
 	StreamID string `json:"stream_id,omitempty"`
 	Rights   uint64 `json:"rights,omitempty"`
 
+	Interrupted bool `json:"interrupted,omitempty"`
+
 	// Of a notification.
 	Level    Level  `json:"level,omitempty"`
 	Title    string `json:"title,omitempty"`

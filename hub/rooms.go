@@ -111,7 +111,7 @@ func noSuchRoom(arg, name string) error {
 // room exists for any two users, before its first message too.
 func (h *Hub) visible(a Actor, name string) *room {
 	r := h.rooms.get(name)
-	if r == nil || !r.admits(a.Name) {
+	if r == nil || !r.admits(a) {
 		return nil
 	}
 	if r.kind == Direct && !h.users.Exists(r.other(a.Name)) {
@@ -163,14 +163,14 @@ func (h *Hub) describe(r *room) Room {
 // It needs no idempotency key: what is asked for is how the room should be, so
 // the same call again changes nothing. Only created tells of the call itself.
 func (h *Hub) OpenRoom(ctx context.Context, a Actor, spec RoomSpec) (opened Room, created bool, err error) {
-	if err := h.writable(); err != nil {
+	if err := h.mayWrite(a); err != nil {
 		return Room{}, false, err
 	}
 	if err := h.checkSpec(spec); err != nil {
 		return Room{}, false, err
 	}
 	r, created, err := h.rooms.change(ctx, spec.Name, func(r *room) (*roomRecord, error) {
-		return h.rooms.openLocked(r, a.Name, spec)
+		return h.rooms.openLocked(r, a, spec)
 	}, h.applyRoom)
 	if err != nil {
 		return Room{}, false, err
@@ -211,7 +211,7 @@ func with(name, user string) func(*room) (*roomRecord, error) {
 			return nil, refuse(NotFound, "room", "there is no room %s", quote(name))
 		case r.kind != Private:
 			return nil, refuse(Invalid, "room", "%s is %s; only a private room has members to add", quote(name), r.kind)
-		case r.admits(user):
+		case r.has(user):
 			return nil, refuse(Conflict, "user", "%s is a member of room %s already", quote(user), quote(name))
 		case len(r.members()) >= maxMembers:
 			return nil, refuse(Full, "room", "%s has %d members, which is as many as a room may", quote(name), maxMembers)
@@ -235,7 +235,7 @@ func (h *Hub) RemoveMember(ctx context.Context, name, user string) error {
 			return nil, refuse(NotFound, "room", "there is no room %s", quote(name))
 		case r.kind != Private:
 			return nil, refuse(Invalid, "room", "%s is %s; only a private room has members to remove", quote(name), r.kind)
-		case !r.admits(user):
+		case !r.has(user):
 			return nil, refuse(NotFound, "user", "%s is not a member of room %s", quote(user), quote(name))
 		}
 		left := slices.DeleteFunc(slices.Clone(r.members()), func(m string) bool { return m == user })

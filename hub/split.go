@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -46,20 +47,30 @@ func Split(text string, by ChunkBy, limit int) []string {
 	return parts
 }
 
+// GraphemeEnds gives where the graphemes of a text end. The last one, at the
+// text's own end, may go on in what follows.
+func GraphemeEnds(text string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		state, rest := -1, text
+		for rest != "" {
+			_, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
+			if !yield(len(text) - len(rest)) {
+				return
+			}
+		}
+	}
+}
+
 // wholeGraphemes keeps, of rising offsets into a text, those that are behind
 // a grapheme, each once.
 func wholeGraphemes(text string, ends []int) []int {
 	var kept []int
-	offset, state, rest := 0, -1, text
-	for rest != "" {
-		var cluster string
-		cluster, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
-		offset += len(cluster)
-		for len(ends) > 0 && ends[0] < offset {
+	for end := range GraphemeEnds(text) {
+		for len(ends) > 0 && ends[0] < end {
 			ends = ends[1:]
 		}
-		if len(ends) > 0 && ends[0] == offset {
-			kept = append(kept, offset)
+		if len(ends) > 0 && ends[0] == end {
+			kept = append(kept, end)
 		}
 	}
 	return kept

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -45,7 +46,7 @@ const (
 )
 
 // Streaming is a message on its way, part by part. It ends by Finish, by
-// Cancel, or when it was silent for 35 seconds. Its methods are safe for
+// Interrupt, by Cancel, or when it was silent for 35 seconds. Its methods are safe for
 // concurrent use.
 type Streaming struct {
 	hub    *Hub
@@ -59,7 +60,7 @@ type Streaming struct {
 	// All below is guarded by hub.live.mu.
 
 	state     streamState
-	finishing bool // Finish has begun: there are no more parts
+	finishing bool // Finish or Interrupt has begun: there are no more parts
 	text      strings.Builder
 	progress  int
 
@@ -71,7 +72,7 @@ type Streaming struct {
 
 	triedAt time.Time   // when the text so far was shown, or found to be none to show
 	pending *time.Timer // tries again when the time has come; nil when nothing is new
-	partAt  time.Time
+	heardAt time.Time   // when there was a part, or a sign of life
 	silence *time.Timer // ends the stream
 }
 
@@ -79,7 +80,7 @@ type Streaming struct {
 // before, duplicate holds the message stored then and no stream is begun. A
 // draft's text, if it has one, is what is stored at the end.
 //
-// The caller ends the stream by Finish or Cancel.
+// The caller ends the stream by Finish, Interrupt or Cancel.
 func (h *Hub) Stream(ctx context.Context, a Actor, d Draft) (s *Streaming, duplicate *Message, err error) {
 	if d.Text != "" {
 		if err := checkText(d.Text); err != nil {
@@ -116,8 +117,8 @@ func (l *live) begin(s *Streaming) error {
 	}
 	l.streams[s.id] = s
 	l.streamsOf[s.actor.Name]++
-	s.partAt = time.Now()
-	s.silence = time.AfterFunc(silentFor, s.interrupt)
+	s.heardAt = time.Now()
+	s.silence = time.AfterFunc(silentFor, s.endSilent)
 	return nil
 }
 
@@ -135,8 +136,7 @@ func (s *Streaming) Part(delta string, done, total int) {
 		return
 	}
 	now := time.Now()
-	s.partAt = now
-	s.silence.Reset(silentFor)
+	s.heardLocked(now)
 	// One byte more than allowed is kept: with it Finish refuses the text.
 	s.text.WriteString(delta[:min(len(delta), MaxText+1-s.text.Len())])
 	if total > 0 {
@@ -149,6 +149,22 @@ func (s *Streaming) Part(delta string, done, total int) {
 	default:
 		s.showLocked(now)
 	}
+}
+
+// Alive tells that the sender is there, though it says nothing: its silence
+// begins anew. It shows nothing. Once the stream has ended it does nothing.
+func (s *Streaming) Alive() {
+	l := s.hub.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.state == running && !s.finishing {
+		s.heardLocked(time.Now())
+	}
+}
+
+func (s *Streaming) heardLocked(now time.Time) {
+	s.heardAt = now
+	s.silence.Reset(silentFor)
 }
 
 // showPending shows what came since the last partial.
@@ -224,11 +240,11 @@ func (l *live) shownSinceLocked(step uint64) []*Streaming {
 // earlier call may have stored it, unknown to Stream; the message has the
 // stream ID of that one then. When it fails the stream is cancelled.
 func (s *Streaming) Finish(ctx context.Context) (Message, error) {
-	text, err := s.close()
+	arrived, err := s.close()
 	if err != nil {
 		return Message{}, err
 	}
-	m, err := s.store(ctx, text)
+	m, err := s.store(ctx, record{Message: cmp.Or(s.draft.Text, arrived)}, s.claim)
 	if err != nil {
 		s.end(cancelled)
 		return Message{}, err
@@ -237,7 +253,32 @@ func (s *Streaming) Finish(ctx context.Context) (Message, error) {
 	return m, nil
 }
 
-// close takes no more parts and returns the text to be stored.
+// Interrupt ends the stream because its sender broke off. What has arrived is
+// stored as a message that says so: whole characters of it, and no more than a
+// message may have. Its key is free again, for who sends the whole after all.
+// With nothing arrived but white space it is Cancel, and nothing is stored. When
+// it fails the stream is cancelled.
+func (s *Streaming) Interrupt(ctx context.Context) (m Message, isStored bool, err error) {
+	arrived, err := s.close()
+	if err != nil {
+		return Message{}, false, err
+	}
+	// After what has arrived is stored, so that it is before the whole.
+	defer s.hub.keys.end(s.claim)
+	arrived = wholeRunes(arrived[:min(len(arrived), MaxText)])
+	if strings.TrimSpace(arrived) == "" {
+		s.end(cancelled)
+		return Message{}, false, nil
+	}
+	if m, err = s.store(ctx, record{Message: arrived, Interrupted: true}, nil); err != nil {
+		s.end(cancelled)
+		return Message{}, false, err
+	}
+	s.end(stored)
+	return m, true, nil
+}
+
+// close takes no more parts and returns what has arrived.
 func (s *Streaming) close() (string, error) {
 	l := s.hub.live
 	l.mu.Lock()
@@ -247,16 +288,13 @@ func (s *Streaming) close() (string, error) {
 	}
 	s.finishing = true
 	s.stopTimersLocked()
-	if s.draft.Text != "" {
-		return s.draft.Text, nil
-	}
 	return s.text.String(), nil
 }
 
 // store is Send's last step, which ends the claim. Who may send is asked again,
-// for time has passed.
-func (s *Streaming) store(ctx context.Context, text string) (Message, error) {
-	err := checkText(text)
+// for time has passed. The message gets what all of the stream's have.
+func (s *Streaming) store(ctx context.Context, m record, c *claim) (Message, error) {
+	err := checkText(m.Message)
 	if err == nil {
 		err = s.hub.writable()
 	}
@@ -265,15 +303,16 @@ func (s *Streaming) store(ctx context.Context, text string) (Message, error) {
 		r, err = s.hub.find(s.actor, s.draft.Target)
 	}
 	if err != nil {
-		s.hub.keys.end(s.claim)
+		s.hub.keys.end(c)
 		return Message{}, err
 	}
-	m, _, err := s.hub.store(ctx, r, record{Sender: s.sender, Message: text, ReplyTo: s.draft.ReplyTo, StreamID: s.id}, s.claim)
-	return m, err
+	m.Sender, m.ReplyTo, m.StreamID = s.sender, s.draft.ReplyTo, s.id
+	sent, _, err := s.hub.store(ctx, r, m, c)
+	return sent, err
 }
 
 // Cancel ends the stream with a last partial that says so; nothing is stored.
-// After Finish it does nothing.
+// After Finish or Interrupt it does nothing.
 func (s *Streaming) Cancel() {
 	l := s.hub.live
 	l.mu.Lock()
@@ -283,12 +322,12 @@ func (s *Streaming) Cancel() {
 	}
 }
 
-// interrupt ends a stream whose sender has gone silent.
-func (s *Streaming) interrupt() {
+// endSilent ends a stream whose sender has gone silent.
+func (s *Streaming) endSilent() {
 	l := s.hub.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !s.finishing && time.Since(s.partAt) >= silentFor {
+	if !s.finishing && time.Since(s.heardAt) >= silentFor {
 		s.endLocked(cancelled)
 	}
 }

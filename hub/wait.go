@@ -52,7 +52,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 			return Page{}, err
 		}
 		wanted := func(e entry) bool {
-			return e.event.Message != nil && e.isFor(a.Name) && rooms.has(e.room) && (!q.MentionsOnly || mentions(e, a.Name))
+			return e.event.Message != nil && e.isFor(a) && rooms.has(e.room) && (!q.MentionsOnly || mentions(e, a.Name))
 		}
 		var page Page
 		page, position, err = h.scan(ctx, t, wanted, position, limit)
