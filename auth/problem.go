@@ -19,15 +19,24 @@ const bodyGrace = time.Second
 // it says what was wrong and what to do. The request's body must not be read
 // afterwards.
 func WriteProblem(w http.ResponseWriter, status int, detail string) {
+	WriteProblemBody(w, status, Problem{http.StatusText(status), status, detail})
+}
+
+// Problem has the members of every error that is answered with.
+type Problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// WriteProblemBody is WriteProblem for a body with further members: a struct
+// that holds a [Problem] and always encodes.
+func WriteProblemBody(w http.ResponseWriter, status int, body any) {
 	// Not every ResponseWriter has a connection; one without needs no bound.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	writeJSON(w, status, struct {
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{http.StatusText(status), status, detail})
+	writeJSON(w, status, body)
 }
 
 // writeJSON answers with v, which must be a struct that always encodes. What

@@ -142,7 +142,7 @@ func TestLine25PersonalTokens(t *testing.T) {
 	}
 	status(t, "no JSON", alice.post(t, "/api/tokens", "{}", "Content-Type: text/plain"), http.StatusUnsupportedMediaType)
 	resp := request(t, alice.client, "PUT", p.url+"/api/tokens", "", alice.auth)
-	if resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "GET, POST" {
+	if resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "GET, HEAD, POST" {
 		t.Errorf("PUT: %d, Allow %q", resp.StatusCode, resp.Header.Get("Allow"))
 	}
 	status(t, "revocation", request(t, alice.client, "DELETE", p.url+"/api/tokens/"+id, "", alice.auth), http.StatusNoContent)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"wigwag/auth"
+	"wigwag/web/endpoint"
 )
 
 // Audit is [auth.AuditLog].
@@ -55,10 +56,11 @@ type Options struct {
 
 // Server serves accounts. Its methods are safe for concurrent use.
 type Server struct {
-	o      Options
-	csrf   *http.CrossOriginProtection
-	pages  *pages
-	logins map[bool]http.Handler // of POST /api/login, by whether it may begin a web session
+	o         Options
+	endpoints endpoint.Server
+	csrf      *http.CrossOriginProtection
+	pages     *pages
+	logins    map[bool]http.Handler // of POST /api/login, by whether it may begin a web session
 }
 
 // New returns a server.
@@ -70,7 +72,10 @@ func New(o Options) (*Server, error) {
 	if o.Resource == nil {
 		o.Resource = func(*http.Request) string { return "" }
 	}
-	s := &Server{o: o, csrf: http.NewCrossOriginProtection(), pages: pages}
+	s := &Server{
+		o: o, endpoints: endpoint.Server{Translate: problemOf, Logger: o.Logger},
+		csrf: http.NewCrossOriginProtection(), pages: pages,
+	}
 	login := auth.LoginOptions{Users: o.Users, Tokens: o.Tokens, Logger: o.Logger}
 	abroad := auth.Login(login)
 	login.Session = s.open
@@ -81,7 +86,7 @@ func New(o Options) (*Server, error) {
 // API returns the handler of every path of programs, as patterns of
 // [http.ServeMux]. known is told of each request whose identity was found.
 func (s *Server) API(known func(http.Handler) http.Handler) map[string]http.Handler {
-	type methods = map[string]endpoint
+	type methods = endpoint.Methods
 	signedIn := func(m methods) http.Handler { return s.Identify(known(s.serve(m))) }
 	return map[string]http.Handler{
 		"/api/login":            s.limit(s.o.LimitSignIn, http.HandlerFunc(s.login)),

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -129,50 +128,6 @@ func TestOneSessionOfABrowser(t *testing.T) {
 	}
 }
 
-// A body is a JSON object within its bounds, or the client is told why not; and
-// nothing of it is repeated.
-func TestReadJSON(t *testing.T) {
-	for name, c := range map[string]struct {
-		body, kind string
-		status     int
-	}{
-		"good":         {`{"name":"x"}`, "application/json; charset=utf-8", 0},
-		"a form":       {`name=x`, "application/x-www-form-urlencoded", 415},
-		"no type":      {`{}`, "", 415},
-		"nothing":      {``, "application/json", 400},
-		"two":          {`{"name":"x"}{}`, "application/json", 400},
-		"a list":       {`["secret"]`, "application/json", 400},
-		"a number":     {`{"name":5}`, "application/json", 400},
-		"unknown":      {`{"secret":1}`, "application/json", 400},
-		"not UTF-8":    {"{\"name\":\"\xff\"}", "application/json", 400},
-		"scopes":       {`{"scopes":"secret"}`, "application/json", 400},
-		"too long":     {`{"name":"` + strings.Repeat("x", maxBody) + `"}`, "application/json", 413},
-		"just so long": {`{"name":"` + strings.Repeat("x", maxBody-11) + `"}`, "application/json", 0},
-	} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(c.body))
-		r.Header.Set("Content-Type", c.kind)
-		var in struct {
-			Name   string
-			Scopes auth.Scopes
-		}
-		err := readJSON(httptest.NewRecorder(), r, &in)
-		status := 0
-		if p := problemOf(orNothing(err)); p != nil {
-			status = p.status
-		}
-		if status != c.status || err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: %d, %v; want %d", name, status, err, c.status)
-		}
-	}
-}
-
-func orNothing(err error) error {
-	if err == nil {
-		return io.EOF // no problem of anybody's
-	}
-	return err
-}
-
 // Errors of package auth have their status; what is internal has none, and is
 // not told.
 func TestProblems(t *testing.T) {
@@ -181,7 +136,7 @@ func TestProblems(t *testing.T) {
 		&auth.ThrottledError{RetryAfter: time.Second}: 429, auth.TokenError("revoked"): 401, errors.New("password: too short"): 400,
 		fmt.Errorf("create user: %w", auth.ErrTooMany): 409,
 	} {
-		if p := problemOf(err); p == nil || p.status != want || p.detail == "" {
+		if p := problemOf(err); p == nil || p.Status != want || p.Detail == "" {
 			t.Errorf("%v: %+v, want %d", err, p, want)
 		}
 	}

@@ -144,7 +144,7 @@ func (s *Server) admitTicket(w http.ResponseWriter, r *http.Request, ticket stri
 	case isBad:
 		s.unauthorized(w, r, string(bad))
 	default:
-		s.refuse(w, r, err)
+		s.endpoints.Refuse(w, r, err)
 	}
 }
 

@@ -7,12 +7,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"html/template"
-	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
 
 	"wigwag/auth"
+	"wigwag/web/endpoint"
 )
 
 const (
@@ -105,8 +105,8 @@ func (s *Server) page(by Limiter, show func(http.ResponseWriter, *http.Request),
 			return
 		}
 		if wait := waitFor(by, r); wait > 0 {
-			w.Header().Set("Retry-After", wholeSeconds(wait))
-			refuse(http.StatusTooManyRequests, "Too many requests come from your address. Try again in "+wholeSeconds(wait)+" s.")
+			w.Header().Set("Retry-After", endpoint.Seconds(wait))
+			refuse(http.StatusTooManyRequests, "Too many requests come from your address. Try again in "+endpoint.Seconds(wait)+" s.")
 			return
 		}
 		form, err := readForm(w, r)
@@ -120,9 +120,9 @@ func (s *Server) page(by Limiter, show func(http.ResponseWriter, *http.Request),
 
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/x-www-form-urlencoded" {
-		return nil, badRequest("The body is no form.")
+		return nil, endpoint.BadRequest("The body is no form.")
 	}
-	body, err := readBody(w, r)
+	body, err := endpoint.ReadBody(w, r, maxBody)
 	if err != nil {
 		return nil, err
 	}
@@ -216,18 +216,14 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, form view, err e
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	p := problemOf(err)
-	switch {
-	case errors.Is(err, auth.ErrCredentials):
-		p = &problem{status: http.StatusUnauthorized, detail: "Wrong user name or password."}
+	p := s.endpoints.ProblemOf(r, err)
+	if errors.Is(err, auth.ErrCredentials) {
+		p = &endpoint.Problem{Status: http.StatusUnauthorized, Detail: "Wrong user name or password."}
 		w.Header().Set("WWW-Authenticate", "Bearer") // a 401 needs one (RFC 9110, section 15.5.2)
-	case p == nil:
-		s.o.Logger.LogAttrs(r.Context(), slog.LevelError, "a form failed", slog.String("path", r.URL.Path), slog.Any("error", err))
-		p = &problem{status: http.StatusInternalServerError, detail: "Something went wrong. Try again."}
 	}
-	if p.retryAfter > 0 {
-		w.Header().Set("Retry-After", wholeSeconds(p.retryAfter))
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", endpoint.Seconds(p.RetryAfter))
 	}
-	form.Problem = p.detail
-	s.show(w, p.status, form)
+	form.Problem = p.Detail
+	s.show(w, p.Status, form)
 }

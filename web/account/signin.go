@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"wigwag/auth"
+	"wigwag/web/endpoint"
 )
 
 // login begins a web session where the body asks for it; but not for a page of
@@ -25,14 +26,14 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		RefreshToken string `json:"refresh_token"`
 	}
-	if err := readJSON(w, r, &in); err != nil {
+	if err := endpoint.ReadJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
 	got, err := s.o.Tokens.Refresh(r.Context(), in.RefreshToken, auth.Refresh{})
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, issued{
+	endpoint.WriteJSON(w, http.StatusOK, issued{
 		Token: got.Access, TokenType: "Bearer", RefreshToken: got.Refresh,
 		ExpiresIn: int64(got.Lifetime / time.Second),
 	})
@@ -52,7 +53,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		s.setCookie(w, r, "", -1)
 	}
 	s.o.Audit.Record(r.Context(), auth.Event{Action: "sign-out", Detail: string(id.Kind)})
-	noContent(w)
+	endpoint.NoContent(w)
 	return nil
 }
 
@@ -62,21 +63,21 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 		Password   string `json:"password"`
 		Invitation string `json:"invitation"`
 	}
-	if err := readJSON(w, r, &in); err != nil {
+	if err := endpoint.ReadJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
 	user, err := s.o.SignUps.SignUp(r.Context(), remote(r), in.Username, in.Password, in.Invitation)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusCreated, userAnswer(user))
+	endpoint.WriteJSON(w, http.StatusCreated, userAnswer(user))
 	return nil
 }
 
 // session tells who asks, and what the token is good for.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) error {
 	id, _ := auth.FromContext(r.Context()) // Identify put it there
-	writeJSON(w, http.StatusOK, struct {
+	endpoint.WriteJSON(w, http.StatusOK, struct {
 		Username string      `json:"username"`
 		Role     auth.Role   `json:"role"`
 		Kind     auth.Kind   `json:"kind"`
@@ -93,7 +94,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 		Old string `json:"old_password"`
 		New string `json:"new_password"`
 	}
-	if err := readJSON(w, r, &in); err != nil {
+	if err := endpoint.ReadJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
 	id, _ := auth.FromContext(r.Context()) // Identify put it there
@@ -105,6 +106,6 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	noContent(w)
+	endpoint.NoContent(w)
 	return nil
 }

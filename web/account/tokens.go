@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"wigwag/auth"
+	"wigwag/web/endpoint"
 )
 
 const (
@@ -43,7 +44,7 @@ func (s *Server) listTokens(w http.ResponseWriter, r *http.Request) error {
 	for _, c := range s.o.Credentials.List(id.Subject) {
 		all = append(all, s.credential(r, c))
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"tokens": all})
+	endpoint.WriteJSON(w, http.StatusOK, map[string]any{"tokens": all})
 	return nil
 }
 
@@ -53,7 +54,7 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 		Scopes    auth.Scopes `json:"scopes"`
 		ExpiresIn *int64      `json:"expires_in"` // seconds
 	}
-	if err := readJSON(w, r, &in); err != nil {
+	if err := endpoint.ReadJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
 	lifetime, err := lifetimeOf(in.ExpiresIn, defaultLifetime)
@@ -72,7 +73,7 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := s.credential(r, c)
 	answer.Token = token
-	writeJSON(w, http.StatusCreated, answer)
+	endpoint.WriteJSON(w, http.StatusCreated, answer)
 	return nil
 }
 
@@ -83,7 +84,7 @@ func lifetimeOf(seconds *int64, otherwise time.Duration) (time.Duration, error) 
 	case seconds == nil:
 		return otherwise, nil
 	case *seconds < 1 || *seconds > most:
-		return 0, badRequest("expires_in must be a number of seconds, more than 0 and not years.")
+		return 0, endpoint.BadRequest("expires_in must be a number of seconds, more than 0 and not years.")
 	}
 	return time.Duration(*seconds) * time.Second, nil
 }
@@ -99,7 +100,7 @@ func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) error {
 	if err := s.o.Credentials.Revoke(r.Context(), id.Subject, r.PathValue("id")); err != nil {
 		return err
 	}
-	noContent(w)
+	endpoint.NoContent(w)
 	return nil
 }
 
@@ -109,6 +110,6 @@ func (s *Server) createTicket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusCreated, map[string]any{"ticket": ticket, "expires_in": ticketSeconds})
+	endpoint.WriteJSON(w, http.StatusCreated, map[string]any{"ticket": ticket, "expires_in": ticketSeconds})
 	return nil
 }

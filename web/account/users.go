@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"wigwag/auth"
+	"wigwag/web/endpoint"
 )
 
 const defaultInvitation = 7 * 24 * time.Hour
@@ -34,7 +35,7 @@ func (s *Server) listUsers(w http.ResponseWriter, _ *http.Request) error {
 	for i, u := range users {
 		all[i] = userAnswer(u)
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"users": all})
+	endpoint.WriteJSON(w, http.StatusOK, map[string]any{"users": all})
 	return nil
 }
 
@@ -59,7 +60,7 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request) error {
 		Password *string   `json:"password"`
 		Role     auth.Role `json:"role"`
 	}{Role: auth.RoleMember}
-	if err := readJSON(w, r, &in); err != nil {
+	if err := endpoint.ReadJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
 	link := ""
@@ -85,7 +86,7 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) error {
 		Disabled *bool      `json:"disabled"`
 		Link     bool       `json:"link"`
 	}
-	if err := readJSON(w, r, &in); err != nil {
+	if err := endpoint.ReadJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
 	ctx, name := r.Context(), r.PathValue("name")
@@ -95,9 +96,9 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case name == id.Subject && (in.Disabled != nil && *in.Disabled || in.Role != nil && *in.Role != before.Role):
-		return &problem{status: http.StatusConflict, detail: "You cannot take your own rights: ask another administrator."}
+		return &endpoint.Problem{Status: http.StatusConflict, Detail: "You cannot take your own rights: ask another administrator."}
 	case in.Role == nil && in.Disabled == nil && !in.Link:
-		return badRequest("Say what to change: role, disabled, or link.")
+		return endpoint.BadRequest("Say what to change: role, disabled, or link.")
 	}
 	link := ""
 	if in.Role != nil {
@@ -127,7 +128,7 @@ func (s *Server) showUser(w http.ResponseWriter, status int, name, link string) 
 	}
 	answer := userAnswer(user)
 	answer.Link = link
-	writeJSON(w, status, answer)
+	endpoint.WriteJSON(w, status, answer)
 	return nil
 }
 
@@ -151,7 +152,7 @@ func (s *Server) listInvitations(w http.ResponseWriter, _ *http.Request) error {
 	for _, c := range s.o.SignUps.Invitations() {
 		all = append(all, invitationAnswer(c))
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"invitations": all})
+	endpoint.WriteJSON(w, http.StatusOK, map[string]any{"invitations": all})
 	return nil
 }
 
@@ -160,7 +161,7 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request) error {
 		Role      auth.Role `json:"role"`
 		ExpiresIn *int64    `json:"expires_in"` // seconds
 	}{Role: auth.RoleMember}
-	if err := readJSON(w, r, &in); err != nil {
+	if err := endpoint.ReadJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
 	lifetime, err := lifetimeOf(in.ExpiresIn, defaultInvitation)
@@ -177,7 +178,7 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := invitationAnswer(c)
 	answer.Invitation, answer.Link = secret, s.o.PublicURL(r)+signUpPath+"?invitation="+secret
-	writeJSON(w, http.StatusCreated, answer)
+	endpoint.WriteJSON(w, http.StatusCreated, answer)
 	return nil
 }
 
@@ -185,7 +186,7 @@ func (s *Server) withdraw(w http.ResponseWriter, r *http.Request) error {
 	if err := s.o.SignUps.Withdraw(r.Context(), r.PathValue("id")); err != nil {
 		return err
 	}
-	noContent(w)
+	endpoint.NoContent(w)
 	return nil
 }
 
@@ -208,7 +209,7 @@ func (s *Server) readAudit(w http.ResponseWriter, r *http.Request) error {
 	if events == nil {
 		events = []auth.Event{}
 	}
-	writeJSON(w, http.StatusOK, struct {
+	endpoint.WriteJSON(w, http.StatusOK, struct {
 		Events []auth.Event `json:"events"`
 		Next   uint64       `json:"next,omitempty"`
 	}{events, next})
@@ -223,7 +224,7 @@ func number(r *http.Request, name string, otherwise, most uint64) (uint64, error
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n < 1 || n > most {
-		return 0, badRequest(name + " must be a number from 1 to " + strconv.FormatUint(most, 10) + ".")
+		return 0, endpoint.BadRequest(name + " must be a number from 1 to " + strconv.FormatUint(most, 10) + ".")
 	}
 	return n, nil
 }
