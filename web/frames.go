@@ -107,9 +107,9 @@ type note struct {
 
 func now() hub.Time { return hub.Time{Time: time.Now()} }
 
-// greeting is the first frame of every stream.
+// greeting is the first event of GET /events.
 func greeting() sse.Event {
-	return sse.Event{Name: eventSystem, Retry: spread(reconnectAfter, 0.5), Data: marshal(note{Type: "info", Message: "connected", Time: now()})}
+	return sse.Event{Name: eventSystem, Data: marshal(note{Type: "info", Message: "connected", Time: now()})}
 }
 
 func ping() sse.Event { return sse.Event{Name: eventPing, Data: marshal(note{Time: now()})} }

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"wigwag/auth"
+	"wigwag/hub"
 	"wigwag/transport/sse"
 )
 
@@ -31,19 +33,23 @@ const (
 
 // What may be given, in the order it is shown in.
 var (
-	parameters = []string{"rooms", "types", "partials", "log_level", "last_event_id"}
+	parameters = []string{"rooms", "types", "partials", "log_level", "last_event_id", "since"}
 	eventTypes = []string{eventMessage, eventPartial, eventNotification, eventLog, eventPresence, eventTyping, eventPing, eventSystem}
 	partialsAs = []string{"full", "delta"}
 	logLevels  = []string{"debug", "info", "warn", "error"}
+
+	// guestTypes are the types that a guest may ask for.
+	guestTypes = []string{eventMessage, eventPartial, eventPing}
 )
 
 // query is what a stream is asked to be.
 type query struct {
-	rooms    []string // empty: all
-	types    []string // of eventTypes; empty: all
-	deltas   bool     // partial messages as differences
-	logLevel string   // of logLevels; empty: the hub's choice
-	after    string   // a cursor; empty: from now on
+	rooms    []string  // empty: all
+	types    []string  // of eventTypes; empty: all
+	deltas   bool      // partial messages as differences
+	logLevel string    // of logLevels; empty: the hub's choice
+	after    string    // a cursor; empty: from now on
+	since    time.Time // zero, or with an empty after: what was stored then and later
 }
 
 func (q query) wants(event string) bool {
@@ -80,9 +86,30 @@ func (q query) kinds() []string {
 	return kinds
 }
 
+// listen are the options of the listener that gives what is asked for.
+func (q query) listen(after string) hub.ListenOptions {
+	return hub.ListenOptions{After: after, Rooms: q.rooms, Types: q.kinds(), LineLevel: hub.LineLevel(q.logLevel)}
+}
+
+// checkGuest refuses what is not for guests. Which rooms are, the hub decides.
+func (q query) checkGuest() error {
+	hidden := slices.IndexFunc(q.types, func(name string) bool { return name != eventSystem && !slices.Contains(guestTypes, name) })
+	if hidden < 0 && q.logLevel == "" {
+		return nil
+	}
+	what := "log_level"
+	if hidden >= 0 {
+		what = "types: " + q.types[hidden]
+	}
+	return &refusal{
+		status: http.StatusForbidden, reason: RefusedScope,
+		detail: what + " is for users: sign in, or send a token. Without one there are the messages of public rooms; types may be " + list(guestTypes),
+	}
+}
+
 // parseQuery reads the query and the header Last-Event-ID. That header goes
-// before last_event_id: a browser that reconnects by itself asks for the same
-// address again, in which that parameter has become old.
+// before last_event_id and since: a browser that reconnects by itself asks for
+// the same address again, in which those have become old.
 func parseQuery(r *http.Request) (q query, err error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -121,8 +148,16 @@ func parseQuery(r *http.Request) (q query, err error) {
 		}
 	}
 	q.after = values.Get("last_event_id")
+	if since := values.Get("since"); since != "" {
+		if values.Has("last_event_id") {
+			return q, badRequest("since and last_event_id are given; give one of them")
+		}
+		if q.since, err = time.Parse(time.RFC3339, since); err != nil {
+			return q, badRequest("since: %s is not a time; allowed is one of RFC 3339, such as 2026-01-31T12:00:00Z", quote(since))
+		}
+	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		q.after = id
+		q.after, q.since = id, time.Time{}
 	}
 	return q, nil
 }

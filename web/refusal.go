@@ -11,6 +11,7 @@ import (
 
 	"wigwag/auth"
 	"wigwag/hub"
+	"wigwag/web/gate"
 )
 
 // retryAfter is when to ask again, in seconds, after an answer that says it
@@ -50,7 +51,17 @@ func unavailable(reason, format string, args ...any) error {
 	return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), fmt.Sprintf(format, args...), reason}
 }
 
-var errDraining = unavailable(RefusedDraining, "the server is shutting down; ask again in a moment")
+// notAdmitted tells why the gate lets no one in.
+func (s *Server) notAdmitted(err error) error {
+	switch {
+	case errors.Is(err, gate.ErrFull):
+		return unavailable(RefusedStreams, "all %d streams of this server are in use", s.limits.MaxStreams)
+	case errors.Is(err, gate.ErrUserFull):
+		return tooMany(RefusedStreams, "you have %d streams open, which is as many as one user may; close one first", s.limits.MaxStreamsPerUser)
+	default:
+		return unavailable(RefusedDraining, "the server is shutting down; ask again in a moment")
+	}
+}
 
 // refuse answers a request with an error. What a client cannot know of is
 // logged here, and nowhere else.

@@ -1,12 +1,12 @@
 // Package web serves people and scripts over plain HTTP. [Server.ServeEvents]
 // is GET /events: one stream of Server-Sent Events with all that the actor may
-// see.
+// see. [Server.ServeFeed] serves other streams in the same way.
 //
 // # One stream
 //
 // The goroutine that net/http gave us is the only one that touches the
-// ResponseWriter. It takes from a [hub.Listener] all that is there, writes it
-// in one go and sleeps again. A frame is encoded once and shared by all streams
+// ResponseWriter. It takes from a [Source], such as a [hub.Listener], all that
+// is there, writes it in one go and sleeps again. A frame is encoded once and shared by all streams
 // that want it in the same format. A reader that does not read is cut off by the
 // deadline of a write; what it missed is in the log, and the ID of the last
 // event it got leads back to it.
@@ -26,6 +26,7 @@ import (
 
 	"wigwag/auth"
 	"wigwag/hub"
+	"wigwag/web/gate"
 )
 
 // Limits bound what clients can use. A zero field means its default.
@@ -40,7 +41,8 @@ type Limits struct {
 // Options are what a server is made of. Hub, Actor and Logger are required.
 type Options struct {
 	Hub *hub.Hub
-	// Actor tells who asks, from the identity in the request's context.
+	// Actor tells who asks, from the identity in the request's context. A guest
+	// is counted by address.
 	Actor func(context.Context) hub.Actor
 	// Revoked tells whether the request, whose context it gets, may no longer
 	// come in. It is asked when its stream is known to [Server.EndRevoked], so
@@ -72,8 +74,8 @@ type Server struct {
 	limits     Limits
 
 	encode func(id, name string, v any) []byte
-	gate   gate
-	guests guests
+	gate   *gate.Gate
+	opened opened
 
 	draining context.Context //nolint:containedctx // the life of the server, not of a request
 	drain    context.CancelFunc
@@ -97,7 +99,7 @@ func New(o Options) *Server {
 	if s.refused == nil {
 		s.refused = func(string) {}
 	}
-	s.gate = newGate(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
+	s.gate = gate.New(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s
 }
@@ -118,17 +120,20 @@ func orDefault[T int | time.Duration](p *T, value T) {
 }
 
 // Streams counts the open streams.
-func (s *Server) Streams() int { return s.gate.streams() }
+func (s *Server) Streams() int { return s.gate.Inside() }
+
+// StreamsOf counts the open streams of a user.
+func (s *Server) StreamsOf(user string) int { return s.gate.streamsOf(user) }
 
 // EndRevoked ends the streams of which Options.Revoked says that their request
 // may no longer come in.
-func (s *Server) EndRevoked() { s.guests.sendOff(s.revoked) }
+func (s *Server) EndRevoked() { s.opened.endAll(s.revoked) }
 
 // Shutdown refuses new streams with 503, tells the open ones that the server
 // stops, and waits until they have ended or ctx has, whose error it returns
 // then.
 func (s *Server) Shutdown(ctx context.Context) error {
-	idle := s.gate.close()
+	idle := s.gate.Close()
 	s.drain()
 	select {
 	case <-idle:

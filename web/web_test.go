@@ -41,6 +41,9 @@ var (
 	bob   = hub.Actor{Name: "bob"}
 )
 
+// guest is the token of who has none.
+const guest = "guest"
+
 // tokens verifies a token that is its user's name, or name@expiry.
 type tokens struct{}
 
@@ -62,7 +65,8 @@ type fixture struct {
 	addr   string
 	client *http.Client
 	logged *safeBuffer
-	within time.Duration // what a test waits for comes, or it fails
+	within time.Duration    // what a test waits for comes, or it fails
+	handle http.HandlerFunc // ServeEvents, where a test says nothing else
 
 	mu      sync.Mutex
 	reasons map[string]int // of refusals; guarded by mu
@@ -118,10 +122,15 @@ func serve(t *testing.T, log hub.Log, limits Limits, listener net.Listener, dial
 	}
 	f.web = New(Options{Hub: f.hub, Logger: logger, Limits: limits, Refused: f.noteRefusal, Actor: func(ctx context.Context) hub.Actor {
 		id, _ := auth.FromContext(ctx)
+		if id.Subject == guest {
+			return hub.Actor{Guest: true}
+		}
 		return hub.Actor{Name: id.Subject}
 	}})
+	f.handle = f.web.ServeEvents
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.handle(w, r) })
 	server := &http.Server{
-		Handler:           auth.Bearer(auth.BearerOptions{Verifier: tokens{}, Logger: logger})(http.HandlerFunc(f.web.ServeEvents)),
+		Handler:           auth.Bearer(auth.BearerOptions{Verifier: tokens{}, Logger: logger})(handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, 0),
 		Protocols:         new(http.Protocols),
