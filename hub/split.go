@@ -47,9 +47,29 @@ func Split(text string, by ChunkBy, limit int) []string {
 	return parts
 }
 
-// GraphemeEnds gives where the graphemes of a text end. The last one, at the
-// text's own end, may go on in what follows.
-func GraphemeEnds(text string) iter.Seq[int] {
+// FirstMessage returns how many bytes of a text that is longer than a message
+// may be, more than [MaxText], make a first message: up to the end of a line if
+// one is there, else of a grapheme, else of a character. The text is valid
+// UTF-8.
+func FirstMessage(text string) int {
+	if line := strings.LastIndexByte(text[:MaxText], '\n') + 1; line > 0 {
+		return line
+	}
+	first := 0
+	for end := range graphemeEnds(text) {
+		if end > MaxText {
+			break
+		}
+		first = end
+	}
+	if first == 0 { // of marks on one letter without end
+		return len(wholeRunes(text[:MaxText]))
+	}
+	return first
+}
+
+// graphemeEnds gives where the graphemes of a text end.
+func graphemeEnds(text string) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		state, rest := -1, text
 		for rest != "" {
@@ -65,7 +85,7 @@ func GraphemeEnds(text string) iter.Seq[int] {
 // a grapheme, each once.
 func wholeGraphemes(text string, ends []int) []int {
 	var kept []int
-	for end := range GraphemeEnds(text) {
+	for end := range graphemeEnds(text) {
 		for len(ends) > 0 && ends[0] < end {
 			ends = ends[1:]
 		}

@@ -127,3 +127,32 @@ func FuzzSplit(f *testing.F) {
 		}
 	})
 }
+
+// TestFirstMessage: a long text is cut at a line's end, or at least not within
+// what people see as one character.
+func TestFirstMessage(t *testing.T) {
+	fill := func(n int) string { return strings.Repeat("x", n) }
+	family := "👨‍👩‍👧‍👦"
+	for name, test := range map[string]struct {
+		text string
+		want int
+	}{
+		"one byte more":           {fill(MaxText + 1), MaxText},
+		"its line ends behind":    {fill(MaxText) + "\n", MaxText},
+		"a line that just fits":   {fill(MaxText-1) + "\nx", MaxText},
+		"the last line that fits": {"a\nb\n" + fill(MaxText) + "\n", 4},
+		"lines end by two signs":  {"a\r\n" + fill(MaxText), 3},
+		"two signs on the limit":  {fill(MaxText-1) + "\r\n", MaxText - 1},
+		"an accent":               {fill(MaxText) + "\u0301", MaxText - 1},
+		"an emoji of several":     {fill(MaxText-5) + family, MaxText - 5},
+		"an emoji that fits":      {fill(MaxText-len(family)) + family + "x", MaxText},
+		"flags":                   {"x" + strings.Repeat("🇩🇪", MaxText/8), MaxText - 7},
+		"marks without end":       {strings.Repeat("\u0301", MaxText), MaxText},
+		"a letter before them":    {"ab" + strings.Repeat("\u0301", MaxText), 1},
+		"within a character":      {strings.Repeat("\u20dd", MaxText), MaxText - MaxText%3},
+	} {
+		if got := FirstMessage(test.text); got != test.want {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+	}
+}

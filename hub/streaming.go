@@ -18,8 +18,12 @@ const (
 
 	// partialEvery is the shortest time between two partials of a message.
 	partialEvery = time.Second / 25
-	// partialBytes bounds what all partials of one message are together.
+	// partialBytes bounds what all partials of one message are together, and
+	// partialRate what they may be beyond that for every second that it takes:
+	// so what has arrived is shown after two seconds at most, however long the
+	// text is and whether or not more comes.
 	partialBytes = 1 << 20
+	partialRate  = 32 << 10
 	// silentFor ends a stream that shows nothing for so long.
 	silentFor = 35 * time.Second
 )
@@ -69,6 +73,7 @@ type Streaming struct {
 	step    uint64        // of live.partialStep, when newest was shown
 	element *list.Element // in live.shown, nil before the first
 	bytes   int           // of all partials shown
+	began   time.Time
 
 	triedAt time.Time   // when the text so far was shown, or found to be none to show
 	pending *time.Timer // tries again when the time has come; nil when nothing is new
@@ -117,7 +122,8 @@ func (l *live) begin(s *Streaming) error {
 	}
 	l.streams[s.id] = s
 	l.streamsOf[s.actor.Name]++
-	s.heardAt = time.Now()
+	s.began = time.Now()
+	s.heardAt = s.began
 	s.silence = time.AfterFunc(silentFor, s.endSilent)
 	return nil
 }
@@ -179,12 +185,19 @@ func (s *Streaming) showPending() {
 }
 
 // showLocked makes the text so far the newest partial, if it is one: not when
-// it has no new character, nor when that would be too much in all.
+// it has no new character, and later when it would be too much in all by now.
 func (s *Streaming) showLocked(now time.Time) {
 	s.triedAt = now
 	text := s.textSoFarLocked()
-	if text == "" || s.newest != nil && s.newest.Message == text || s.bytes+len(text) > allowance(len(text)) {
+	if text == "" || s.newest != nil && s.newest.Message == text {
 		return
+	}
+	if over := s.bytes + len(text) - allowance(len(text)); over > 0 {
+		allowed := s.began.Add(time.Duration(over) * time.Second / partialRate)
+		if wait := allowed.Sub(now); wait > 0 {
+			s.pending = time.AfterFunc(wait, s.showPending)
+			return
+		}
 	}
 	s.bytes += len(text)
 	s.publishLocked(&Partial{Message: text, Time: timeOf(now)})
@@ -244,7 +257,22 @@ func (s *Streaming) Finish(ctx context.Context) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m, err := s.store(ctx, record{Message: cmp.Or(s.draft.Text, arrived)}, s.claim)
+	return s.finish(ctx, cmp.Or(s.draft.Text, arrived))
+}
+
+// FinishAt is Finish for a text that goes on in another message: only its first
+// n bytes are stored, which is at most what the parts add up to.
+func (s *Streaming) FinishAt(ctx context.Context, n int) (Message, error) {
+	arrived, err := s.close()
+	if err != nil {
+		return Message{}, err
+	}
+	return s.finish(ctx, arrived[:min(n, len(arrived))])
+}
+
+// finish stores the text of a stream that is closed.
+func (s *Streaming) finish(ctx context.Context, text string) (Message, error) {
+	m, err := s.store(ctx, record{Message: text}, s.claim)
 	if err != nil {
 		s.end(cancelled)
 		return Message{}, err

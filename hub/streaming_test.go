@@ -194,8 +194,9 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-// TestPartialBytes: all partials of a message together stay below a MiB,
-// however it arrives, and a short message is shown in every step.
+// TestPartialBytes: all partials of a message together stay below a MiB and
+// 32 KiB a second, however it arrives, and a short message is shown in every
+// step.
 func TestPartialBytes(t *testing.T) {
 	for _, test := range []struct {
 		parts, size int
@@ -212,6 +213,7 @@ func TestPartialBytes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHub(t)
 				c := collect(t, h, bob)
+				began := time.Now()
 				s := begin(t, h, alice, Draft{})
 				for i := range test.parts {
 					s.Part(strings.Repeat("x", test.size), i+1, test.parts)
@@ -219,18 +221,64 @@ func TestPartialBytes(t *testing.T) {
 				}
 				s.Cancel()
 				synctest.Wait()
+				most := partialBytes + int(time.Since(began)*partialRate/time.Second)
 				sum, longest := 0, 0
 				events, _ := c.all()
 				for _, e := range events {
 					sum += len(e.Partial.Message)
 					longest = max(longest, len(e.Partial.Message))
 				}
-				if sum > partialBytes || longest > MaxText || len(events) < test.fewest {
+				if sum > most || longest > MaxText || len(events) < test.fewest {
 					t.Errorf("%d partials are %d bytes together, the longest %d", len(events), sum, longest)
 				}
 				h.Close()
 			})
 		})
+	}
+}
+
+// TestPartialsOfLongText: however long the text is by now, what has arrived is
+// shown after two seconds, and no more has to come for that.
+func TestPartialsOfLongText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		c := collect(t, h, bob)
+		s := begin(t, h, alice, Draft{})
+		for n := 100; n < MaxText; n += 100 {
+			s.Part(strings.Repeat("x", 99)+"\n", 0, 0)
+			pass(time.Second / 2)
+			if n%10_000 != 0 {
+				continue
+			}
+			pass(2 * time.Second)
+			events, _ := c.all()
+			if got := len(events[len(events)-1].Partial.Message); got != n {
+				t.Errorf("of %d bytes %d are shown", n, got)
+			}
+		}
+		s.Cancel()
+		h.Close()
+	})
+}
+
+// TestFinishAt: of a text that was shown, the beginning is stored.
+func TestFinishAt(t *testing.T) {
+	h := newHub(t)
+	l := listen(t, h, bob, ListenOptions{})
+	s := begin(t, h, alice, Draft{Key: "k"})
+	s.Part("one\ntwo", 0, 0)
+	wantEvents(t, l, "one\ntwo…")
+	m, err := s.FinishAt(t.Context(), len("one\n"))
+	if err != nil || m.Message != "one\n" || m.StreamID != s.ID() {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if events := next(t, l); len(events) != 1 || events[0].Message == nil || *events[0].Message != m {
+		t.Errorf("at the end came %s", show(events))
+	}
+	_, err = s.FinishAt(t.Context(), 1)
+	wantCode(t, err, Conflict, "")
+	if _, first, err := h.Stream(t.Context(), alice, Draft{Key: "k"}); err != nil || first == nil || *first != m {
+		t.Errorf("with the same key: %+v, %v", first, err)
 	}
 }
 
