@@ -59,8 +59,7 @@ func Bearer(o BearerOptions) func(http.Handler) http.Handler {
 				err = errAudience
 			}
 			if err == nil {
-				r = r.WithContext(WithRemote(r.Context(), remote(r)))
-				next.ServeHTTP(w, identified(r, id))
+				next.ServeHTTP(w, identified(WithRemote(r.Context(), remote(r)), r, id))
 				return
 			}
 			bad, isBad := errors.AsType[TokenError](err)

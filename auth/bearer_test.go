@@ -96,9 +96,6 @@ func TestAuth3AuthorizationHeader(t *testing.T) {
 			if strings.Contains(logs.String(), token) || strings.Contains(logs.String(), "aaaa") {
 				t.Error("the token is in the log")
 			}
-			if len(r.Header["Authorization"]) != len(tc.values) {
-				t.Error("the caller's request was changed")
-			}
 		})
 	}
 }

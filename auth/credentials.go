@@ -258,14 +258,23 @@ func (c *Credentials) get(id string) (credential, uint64, error) {
 	}
 	r, ok := c.read.get(id, value)
 	if !ok {
-		if err := decode(value, &r); err != nil {
-			return credential{}, 0, fmt.Errorf("credential %s: %w", id, err)
+		var err error
+		if r, err = c.parse(id, value); err != nil {
+			return credential{}, 0, err
 		}
-		r.ID = id
-		c.read.add(id, value, r)
 	}
 	c.index.lastUse(&r.Credential)
 	return r, revision, nil
+}
+
+// parse reads a credential that was not read before.
+func (c *Credentials) parse(id string, value []byte) (r credential, err error) {
+	if err := decode(value, &r); err != nil {
+		return credential{}, fmt.Errorf("credential %s: %w", id, err)
+	}
+	r.ID = id
+	c.read.add(id, value, r)
+	return r, nil
 }
 
 // alive returns a credential that has neither ended nor been revoked, and
