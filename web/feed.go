@@ -93,7 +93,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, asked func(*http
 		return unavailable(RefusedMemory, "the server is short of memory and takes nothing new; try again later")
 	}
 	actor := s.actor(r.Context())
-	leave, err := s.gate.enter(visitorOf(r, actor))
+	leave, err := s.enter(r, actor)
 	if err != nil {
 		return err
 	}

@@ -91,50 +91,56 @@ func TestGuestRefused(t *testing.T) {
 // TestGuestCaps: guests have as many streams as a user, by address, and half of
 // all together.
 func TestGuestCaps(t *testing.T) {
-	g := newGate(8, 3)
-	enter := func(from string) (leave func(), err error) {
-		r := &http.Request{RemoteAddr: from}
-		return g.enter(visitorOf(r, hub.Actor{Guest: true}))
+	s := New(Options{Limits: Limits{MaxStreams: 8, MaxStreamsPerUser: 3}})
+	var leave []func()
+	enter := func(from string, a hub.Actor) {
+		t.Helper()
+		out, err := s.enter(&http.Request{RemoteAddr: from}, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, out)
 	}
+	guest := hub.Actor{Guest: true}
 	refused := func(from, why string) {
 		t.Helper()
-		if _, err := enter(from); err == nil || !strings.Contains(err.Error(), why) {
+		if _, err := s.enter(&http.Request{RemoteAddr: from}, guest); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: got %v, want %q", from, err, why)
 		}
 	}
-	var leave []func()
 	for i := range 3 {
-		out, err := enter(fmt.Sprintf("[2001:db8::%d]:1234", i)) // of one /64
-		if err != nil {
-			t.Fatal(err)
-		}
-		leave = append(leave, out)
+		enter(fmt.Sprintf("[2001:db8::%d]:1234", i), guest) // of one /64
 	}
 	refused("[2001:db8::ffff]:1", "your address has 3 streams open")
-	out, err := enter("198.51.100.7:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	leave = append(leave, out)
+	enter("198.51.100.7:1", guest)
 	refused("198.51.100.7:2", "all 4 streams that are for guests are in use")
 	refused("[2001:db8:0:1::1]:2", "all 4 streams that are for guests are in use")
 	for i := range 4 { // the others are for users
-		out, err := g.enter(visitor{user: fmt.Sprint("user", i)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		leave = append(leave, out)
+		enter("198.51.100.7:1", hub.Actor{Name: fmt.Sprint("user", i)})
 	}
+	refused("198.51.100.8:1", "all 4 streams")
+	leave[0]()
+	enter("198.51.100.7:1", hub.Actor{Name: "alice"})
 	refused("198.51.100.8:1", "all 8 streams of this server")
-	for _, out := range leave {
+	for _, out := range leave[1:] {
 		out()
 	}
-	if g.open != 0 || g.guests != 0 || len(g.users) != 0 {
-		t.Errorf("%d open, %d of guests, %d users are left", g.open, g.guests, len(g.users))
+	if all, guests := s.gate.Inside(), s.guests.Inside(); all != 0 || guests != 0 {
+		t.Errorf("%d streams, %d of guests are left", all, guests)
 	}
-	for _, from := range []string{"198.51.100.7:1", "[::ffff:198.51.100.7]:9", "[fe80::1%eth0]:1", "", "@"} {
-		if v := visitorOf(&http.Request{RemoteAddr: from}, hub.Actor{Guest: true}); !v.isGuest() {
-			t.Errorf("%q is %+v", from, v)
+}
+
+func TestAddressOf(t *testing.T) {
+	for from, want := range map[string]string{
+		"198.51.100.7:1":          "198.51.100.7/32",
+		"[::ffff:198.51.100.7]:9": "198.51.100.7/32",
+		"[2001:db8::1:2:3:4]:1":   "2001:db8::/64",
+		"[fe80::1%eth0]:1":        "fe80::/64",
+		"":                        "unknown",
+		"somewhere":               "unknown",
+	} {
+		if got := addressOf(&http.Request{RemoteAddr: from}); got != want {
+			t.Errorf("%q is %s, want %s", from, got, want)
 		}
 	}
 }

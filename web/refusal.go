@@ -11,7 +11,6 @@ import (
 
 	"wigwag/auth"
 	"wigwag/hub"
-	"wigwag/web/gate"
 )
 
 // retryAfter is when to ask again, in seconds, after an answer that says it
@@ -49,18 +48,6 @@ func tooMany(reason, format string, args ...any) error {
 
 func unavailable(reason, format string, args ...any) error {
 	return &refusal{http.StatusServiceUnavailable, "Retry-After", retryAfter(), fmt.Sprintf(format, args...), reason}
-}
-
-// notAdmitted tells why the gate lets no one in.
-func (s *Server) notAdmitted(err error) error {
-	switch {
-	case errors.Is(err, gate.ErrFull):
-		return unavailable(RefusedStreams, "all %d streams of this server are in use", s.limits.MaxStreams)
-	case errors.Is(err, gate.ErrUserFull):
-		return tooMany(RefusedStreams, "you have %d streams open, which is as many as one user may; close one first", s.limits.MaxStreamsPerUser)
-	default:
-		return unavailable(RefusedDraining, "the server is shutting down; ask again in a moment")
-	}
 }
 
 // refuse answers a request with an error. What a client cannot know of is

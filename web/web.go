@@ -6,10 +6,10 @@
 //
 // The goroutine that net/http gave us is the only one that touches the
 // ResponseWriter. It takes from a [Source], such as a [hub.Listener], all that
-// is there, writes it in one go and sleeps again. A frame is encoded once and shared by all streams
-// that want it in the same format. A reader that does not read is cut off by the
-// deadline of a write; what it missed is in the log, and the ID of the last
-// event it got leads back to it.
+// is there, writes it in one go and sleeps again. A frame is encoded once and
+// shared by all streams that want it in the same format. A reader that does not
+// read is cut off by the deadline of a write; what it missed is in the log, and
+// the ID of the last event it got leads back to it.
 //
 // # How a stream ends
 //
@@ -75,6 +75,7 @@ type Server struct {
 
 	encode func(id, name string, v any) []byte
 	gate   *gate.Gate
+	guests *gate.Gate // they are in both
 	opened opened
 
 	draining context.Context //nolint:containedctx // the life of the server, not of a request
@@ -100,6 +101,7 @@ func New(o Options) *Server {
 		s.refused = func(string) {}
 	}
 	s.gate = gate.New(s.limits.MaxStreams, s.limits.MaxStreamsPerUser)
+	s.guests = gate.New(s.limits.MaxStreams/2, s.limits.MaxStreamsPerUser)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s
 }
@@ -123,7 +125,7 @@ func orDefault[T int | time.Duration](p *T, value T) {
 func (s *Server) Streams() int { return s.gate.Inside() }
 
 // StreamsOf counts the open streams of a user.
-func (s *Server) StreamsOf(user string) int { return s.gate.streamsOf(user) }
+func (s *Server) StreamsOf(user string) int { return s.gate.InsideOf(user) }
 
 // EndRevoked ends the streams of which Options.Revoked says that their request
 // may no longer come in.

@@ -390,8 +390,4 @@ func pass() {
 }
 
 // opened is how many streams are open.
-func (f *fixture) opened() int {
-	f.web.gate.mu.Lock()
-	defer f.web.gate.mu.Unlock()
-	return f.web.gate.open
-}
+func (f *fixture) opened() int { return f.web.Streams() }
