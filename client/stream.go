@@ -1,0 +1,114 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// ErrInterrupted is behind the error of a [Client.Stream] that broke off after
+// its text had begun to be read. What the server had by then it keeps, marked as
+// interrupted.
+var ErrInterrupted = errors.New("interrupted")
+
+// Stream sends a text as it comes: the room sees every part that a Read returns
+// as it arrives, and at the end of the text it is stored. It takes as long as
+// the text does, at most an hour. It is tried again only until the first Read;
+// after that it fails with [ErrInterrupted]. If ctx ends during a Read, Stream
+// returns before that Read does.
+func (c *Client) Stream(ctx context.Context, t Target, text io.Reader) (Streamed, error) {
+	path, err := t.path()
+	if err != nil {
+		return Streamed{}, err
+	}
+	var s Streamed
+	err = again(ctx, func() (err error) {
+		s, err = c.streamOnce(ctx, path+"/stream", text)
+		return err
+	})
+	return s, err
+}
+
+// streamOnce sends a text. Its error is a passing one only if nothing of the text
+// was read.
+func (c *Client) streamOnce(ctx context.Context, path string, text io.Reader) (s Streamed, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	body := &upload{text: text}
+	res, err := c.open(ctx, func() (*http.Request, error) {
+		if !body.withdraw() { // by the request whose token was refused
+			return nil, errors.New("the server wants another token")
+		}
+		body = &upload{text: text, stall: time.AfterFunc(answerWithin, func() { cancel(errNoAnswer) })}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.server+path, body)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Accept", "application/json")
+		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+		req.Header.Set("Expect", "100-continue") // so that a refusal comes before the text is read
+		return req, nil
+	})
+	if err == nil {
+		defer res.Body.Close()
+		err = take(ctx, res, &s)
+	}
+	if !body.withdraw() && passing(err) {
+		err = &interruptedError{body.taken.Load(), err}
+	}
+	return s, err
+}
+
+// interruptedError is a text that broke off on its way.
+type interruptedError struct {
+	taken int64 // bytes read of it, not all of which need have arrived
+	err   error
+}
+
+func (e *interruptedError) Error() string {
+	return fmt.Sprintf("%v after %d bytes: %v", ErrInterrupted, e.taken, e.err)
+}
+func (e *interruptedError) Unwrap() []error { return []error{ErrInterrupted, e.err} }
+
+// upload is a text on its way.
+type upload struct {
+	text  io.Reader
+	stall *time.Timer // runs while what was read is being sent, and ends that; nil before the request is built
+	state atomic.Int32
+	taken atomic.Int64 // bytes
+}
+
+// States of an upload.
+const (
+	untouched int32 = iota
+	begun           // text is being read, or was
+	withdrawn       // text is not read any more
+)
+
+var errWithdrawn = errors.New("the request was given up")
+
+func (u *upload) Read(p []byte) (int, error) {
+	if !u.state.CompareAndSwap(untouched, begun) && u.state.Load() != begun {
+		return 0, errWithdrawn
+	}
+	u.stall.Stop()
+	defer u.stall.Reset(answerWithin)
+	n, err := u.text.Read(p)
+	u.taken.Add(int64(n))
+	return n, err
+}
+
+// Close leaves the text, which is the caller's, open.
+func (u *upload) Close() error { return nil }
+
+// withdraw tells that the text was not touched, and makes that last.
+func (u *upload) withdraw() bool {
+	if u.stall != nil {
+		u.stall.Stop()
+	}
+	return u.state.CompareAndSwap(untouched, withdrawn) || u.state.Load() == withdrawn
+}
