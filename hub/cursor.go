@@ -48,7 +48,12 @@ func newEpoch() string {
 // seqOf resolves a cursor that a caller gave as arg: 0 for the beginning, or
 // the sequence to continue after. An actor may come from a node that is ahead
 // of this one, so it is the log that knows where the head is: that takes a turn.
-func (h *Hub) seqOf(ctx context.Context, t turns, arg, s string) (uint64, error) {
+func (h *Hub) seqOf(ctx context.Context, a Actor, t *turns, arg, s string) (uint64, error) {
+	return h.seqIn(ctx, a, t, h.logOf(""), arg, s)
+}
+
+// seqIn is seqOf for any of the logs.
+func (h *Hub) seqIn(ctx context.Context, a Actor, t *turns, log kept, arg, s string) (uint64, error) {
 	if s == fromStart {
 		return 0, nil
 	}
@@ -56,34 +61,34 @@ func (h *Hub) seqOf(ctx context.Context, t turns, arg, s string) (uint64, error)
 	if !ok {
 		return 0, refuse(Invalid, arg, `%s is not a cursor: give the id of a message, the "next" of an earlier answer, or "0" for the beginning`, quote(s))
 	}
-	release, err := t.take(ctx)
+	release, err := t.take(ctx, a)
 	if err != nil {
 		return 0, err
 	}
-	state, err := h.log.State(ctx)
+	state, err := log.State(ctx)
 	release()
 	if err != nil {
 		return 0, storeError(err)
 	}
 	var reason string
 	switch {
-	case c.epoch != h.epoch:
+	case c.epoch != log.epoch:
 		reason = "is of another log"
-	case c.seq > max(state.Last, h.live.position()):
+	case c.seq > max(state.Last, h.live.headOf(log.ring)):
 		reason = "is ahead of the newest event"
 	case c.seq+1 < state.First:
 		reason = "has expired"
 	default:
 		return c.seq, nil
 	}
-	return 0, h.reset(arg, s, reason, state)
+	return 0, reset(arg, s, reason, state)
 }
 
 // reset is the answer to a cursor that does not work, with one that does.
-func (h *Hub) reset(arg, s, reason string, state State) error {
+func reset(arg, s, reason string, state State) error {
 	oldest := fromStart
 	if state.First > 1 {
-		oldest = h.id(state.First - 1)
+		oldest = cursor{state.Epoch, state.First - 1}.String()
 	}
 	return &Error{
 		Code: Reset, Arg: arg, Oldest: oldest, Reason: "the cursor " + reason,

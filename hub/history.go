@@ -49,10 +49,10 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	case q.After != "" && q.Before != "":
 		return Page{}, refuse(Invalid, "before", "give after or before, not both")
 	case q.After != "":
-		from, err = h.seqOf(ctx, h.looks, "after", q.After)
+		from, err = h.seqOf(ctx, a, h.looks, "after", q.After)
 		records.After = from
 	case q.Before != "":
-		from, err = h.seqOf(ctx, h.looks, "before", q.Before)
+		from, err = h.seqOf(ctx, a, h.looks, "before", q.Before)
 		records.Before = max(from, 1) // nothing is before the beginning
 		records.Latest = true
 	default:
@@ -62,7 +62,7 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	if err != nil {
 		return Page{}, err
 	}
-	release, err := h.looks.take(ctx)
+	release, err := h.looks.take(ctx, a)
 	if err != nil {
 		return Page{}, err
 	}

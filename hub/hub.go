@@ -54,6 +54,14 @@ type Actor struct {
 // isUser is where it is decided who is somebody.
 func (a Actor) isUser() bool { return a.Name != "" && !a.Guest }
 
+// user is the name of who is somebody; guests share the empty one.
+func (a Actor) user() string {
+	if a.isUser() {
+		return a.Name
+	}
+	return ""
+}
+
 // mustBeUser fails for what is only for users.
 func (a Actor) mustBeUser() error {
 	if a.isUser() {
@@ -92,6 +100,7 @@ type Options struct {
 	MaxStreamsPerUser int // messages on their way in parts; 0: 32
 	MaxRoomsPerUser   int // opened by the user; 0: 500
 	MaxKeysPerUser    int // idempotency keys remembered; 0: 1,000
+	MaxReadsPerUser   int // readings of the log at a time, of listeners and of all else; 0: 4
 }
 
 // Bounds of what is kept in memory for want of something better, in bytes.
@@ -114,8 +123,8 @@ type Hub struct {
 	live    *live
 	keys    *keys
 	changes *changes
-	replays turns // of listeners
-	looks   turns // of everybody else
+	replays *turns // of listeners
+	looks   *turns // of everybody else
 
 	observer Observer
 
@@ -169,8 +178,8 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		keys:    newKeys(o.Keys, cmp.Or(o.MaxKeysPerUser, maxUserKeys), o.Logger),
 		changes: newChanges(),
 		learned: make(chan struct{}),
-		replays: make(turns, maxReplays),
-		looks:   make(turns, maxLooks),
+		replays: newTurns(maxReplays, cmp.Or(o.MaxReadsPerUser, maxUserTurns)),
+		looks:   newTurns(maxLooks, cmp.Or(o.MaxReadsPerUser, maxUserTurns)),
 
 		observer: o.Observer,
 	}

@@ -103,7 +103,7 @@ func (h *Hub) firstOf(ctx context.Context, c *claim, subject string) (Event, err
 		return Event{}, errKeyUsed()
 	default:
 		// Of an ID of another epoch, there may be another event now, or none.
-		e, ok, err := h.read(ctx, subject, id.seq)
+		e, ok, err := h.read(ctx, Actor{Name: c.user}, subject, id.seq)
 		switch {
 		case err != nil:
 			return Event{}, err

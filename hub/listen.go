@@ -89,7 +89,7 @@ func (h *Hub) Listen(ctx context.Context, a Actor, o ListenOptions) (*Listener, 
 		return nil, err
 	}
 	if o.After != "" {
-		if l.position, err = h.seqOf(ctx, h.replays, "after", o.After); err != nil {
+		if l.position, err = h.seqOf(ctx, a, h.replays, "after", o.After); err != nil {
 			h.live.unregister(l.tap)
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (l *Listener) poll(ctx context.Context) (events []Event, err error) {
 	l.idle = false
 	position, recent, liveOnly := l.look()
 	l.observeLook(hadAll, position, recent)
-	entries, next, err := l.hub.complete(ctx, l.hub.replays, position, recent)
+	entries, next, err := l.hub.complete(ctx, l.actor, l.hub.replays, position, recent)
 	if err != nil {
 		return nil, err
 	}
@@ -275,18 +275,18 @@ func (l *Listener) partialsLocked() []Event {
 // take returns the entries after a tap's position that are there now, up to a
 // bound, and the position after them: from the ring, or while the position has
 // fallen off it, from the log.
-func (h *Hub) take(ctx context.Context, t *tap, position uint64) (entries []entry, next uint64, err error) {
+func (h *Hub) take(ctx context.Context, a Actor, t *tap, position uint64) (entries []entry, next uint64, err error) {
 	position, recent := h.live.look(t, position)
-	return h.complete(ctx, h.looks, position, recent)
+	return h.complete(ctx, a, h.looks, position, recent)
 }
 
 // complete returns what the ring had after a position, or what the log has
 // where the ring no longer had it, and the position after that. The log takes a
 // turn.
-func (h *Hub) complete(ctx context.Context, t turns, position uint64, recent window) (entries []entry, next uint64, err error) {
+func (h *Hub) complete(ctx context.Context, a Actor, t *turns, position uint64, recent window) (entries []entry, next uint64, err error) {
 	replayed := window{base: position, head: position}
 	if recent.base > position {
-		if replayed, err = h.replay(ctx, t, position, recent.base); err != nil {
+		if replayed, err = h.replay(ctx, a, t, position, recent.base); err != nil {
 			return nil, position, err
 		}
 	}
@@ -296,8 +296,8 @@ func (h *Hub) complete(ctx context.Context, t turns, position uint64, recent win
 
 // replay reads from the log what is after a position, up to another one or to
 // a bound.
-func (h *Hub) replay(ctx context.Context, t turns, after, upTo uint64) (window, error) {
-	release, err := t.take(ctx)
+func (h *Hub) replay(ctx context.Context, a Actor, t *turns, after, upTo uint64) (window, error) {
+	release, err := t.take(ctx, a)
 	if err != nil {
 		return window{}, err
 	}
@@ -307,7 +307,7 @@ func (h *Hub) replay(ctx context.Context, t turns, after, upTo uint64) (window, 
 		return window{}, storeError(err)
 	}
 	if after > 0 && after+1 < state.First {
-		return window{}, h.reset("after", h.id(after), "has expired", state)
+		return window{}, reset("after", h.id(after), "has expired", state)
 	}
 	records, more, err := readPage(ctx, h.log, Range{After: after, Before: upTo + 1, Limit: replayLimit, Bytes: replayBytes})
 	if err != nil {

@@ -64,11 +64,8 @@ type tap struct {
 }
 
 func newTap(a Actor, wants kinds, caughtUp bool) *tap {
-	if !a.isUser() {
-		a = Actor{}
-	}
 	return &tap{
-		user: a.Name, via: a.Via, wants: wants, caughtUp: caughtUp,
+		user: a.user(), via: a.Via, wants: wants, caughtUp: caughtUp,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }

@@ -73,7 +73,7 @@ func (h *Hub) admit(ctx context.Context, a Actor, d Draft) (*room, error) {
 	if d.ReplyTo != "" {
 		c, ok := parseCursor(d.ReplyTo)
 		if ok = ok && c.epoch == h.epoch; ok {
-			_, ok, err = h.read(ctx, roomSubject+r.name, c.seq)
+			_, ok, err = h.read(ctx, a, roomSubject+r.name, c.seq)
 		}
 		if err != nil {
 			return nil, err

@@ -35,9 +35,9 @@ func TestReplaysAtATime(t *testing.T) {
 			return r, err
 		}
 		var wg sync.WaitGroup
-		for range readers {
+		for i := range readers {
 			wg.Go(func() {
-				l := listen(t, h, bob, ListenOptions{After: "0"})
+				l := listen(t, h, Actor{Name: people[i%len(people)]}, ListenOptions{After: "0"})
 				defer l.Close()
 				for n := 0; n < stored; {
 					events, err := l.Next(t.Context())
@@ -66,11 +66,58 @@ func TestReplaysAtATime(t *testing.T) {
 		if most.Load() != maxReplays+1 { // and the history
 			t.Errorf("%d read the log at a time, want %d", most.Load(), maxReplays)
 		}
-		if len(h.replays) != 0 || len(h.looks) != 0 {
-			t.Errorf("%d and %d turns were not given back", len(h.replays), len(h.looks))
+		if len(h.replays.held) != 0 || len(h.looks.held) != 0 || len(h.replays.shares) != 0 || len(h.looks.shares) != 0 {
+			t.Errorf("%d and %d turns were not given back", len(h.replays.held), len(h.looks.held))
 		}
 		h.Close()
 	})
+}
+
+// TestTurnsOfOneUser: however much one user resumes, the log is read for a few
+// of that user's listeners at a time, and others do not queue behind them.
+func TestTurnsOfOneUser(t *testing.T) {
+	const read = 10 * time.Millisecond
+	for name, test := range map[string]struct{ share, most int }{
+		"a share":    {0, maxUserTurns},
+		"a set one":  {2, 2},
+		"all as one": {-1, maxReplays},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &oddLog{Log: NewMemoryLog(1 << 20)}
+				h := newHubWith(t, Options{Log: log, MaxReadsPerUser: test.share})
+				shrinkRing(h)
+				send(t, h, alice, General, "1")
+				log.read = func(r []Record, err error) ([]Record, error) {
+					<-time.After(read)
+					return r, err
+				}
+				var many sync.WaitGroup
+				for range 10 * maxReplays {
+					many.Go(func() { wantEvents(t, listen(t, h, bob, ListenOptions{After: "0"}), "1") })
+					many.Go(func() {
+						if _, err := h.History(t.Context(), guest, HistoryQuery{}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				pass(read / 2)
+				if got := [2]int{len(h.replays.held), len(h.looks.held)}; got != [2]int{test.most, test.most} {
+					t.Errorf("%d turns are held, want %d of each", got, test.most)
+				}
+				began := time.Now()
+				wantEvents(t, listen(t, h, carol, ListenOptions{After: "0"}), "1")
+				if _, err := h.History(t.Context(), carol, HistoryQuery{}); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took != 2*read && test.share >= 0 {
+					t.Errorf("another user's two readings took %v, want %v", took, 2*read)
+				}
+				many.Wait()
+				h.Close()
+			})
+		})
+	}
 }
 
 // TestTurns: who waits for a turn in vain is told so, but a listener that has
@@ -82,13 +129,13 @@ func TestTurns(t *testing.T) {
 		first := send(t, h, alice, General, "1")
 		begun, slow := listen(t, h, bob, ListenOptions{After: "0"}), listen(t, h, bob, ListenOptions{After: "0"})
 		wantEvents(t, slow, "1")
-		if len(h.replays) != 0 {
-			t.Errorf("%d turns are held while nothing is read", len(h.replays))
+		if len(h.replays.held) != 0 {
+			t.Errorf("%d turns are held while nothing is read", len(h.replays.held))
 		}
 		var releases []func()
-		for _, all := range []turns{h.replays, h.looks} {
-			for range cap(all) {
-				release, err := all.take(t.Context())
+		for _, all := range []*turns{h.replays, h.looks} {
+			for i := range cap(all.held) {
+				release, err := all.take(t.Context(), Actor{Name: fmt.Sprint(i)})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -97,12 +97,12 @@ func (h *Hub) put(ctx context.Context, subject string, data any, ttl time.Durati
 	return r, duplicate, nil
 }
 
-// read reads one record of a subject. ok tells whether it is there.
-func (h *Hub) read(ctx context.Context, subject string, seq uint64) (e Event, ok bool, err error) {
+// read reads one record of a subject for an actor. ok tells whether it is there.
+func (h *Hub) read(ctx context.Context, a Actor, subject string, seq uint64) (e Event, ok bool, err error) {
 	if seq == 0 {
 		return Event{}, false, nil
 	}
-	release, err := h.looks.take(ctx)
+	release, err := h.looks.take(ctx, a)
 	if err != nil {
 		return Event{}, false, err
 	}

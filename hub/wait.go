@@ -40,7 +40,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 	defer h.live.unregister(t)
 	if q.After != "" {
 		look, cancel := looking(ctx)
-		position, err = h.seqOf(look, h.looks, "after", q.After)
+		position, err = h.seqOf(look, a, h.looks, "after", q.After)
 		cancel()
 		if err != nil {
 			return Page{}, err
@@ -55,7 +55,7 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 			return e.event.Message != nil && e.isFor(a) && rooms.has(e.room) && (!q.MentionsOnly || mentions(e, a.Name))
 		}
 		var page Page
-		page, position, err = h.scan(ctx, t, wanted, position, limit)
+		page, position, err = h.scan(ctx, a, t, wanted, position, limit)
 		if err != nil || len(page.Messages) > 0 || ctx.Err() != nil {
 			return page, err
 		}
@@ -71,12 +71,12 @@ func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
 // scan collects what is wanted after a position, until the page is full, there
 // is nothing left to look at, or ctx has ended. It looks once in any case, so
 // that one wait after the other gets on.
-func (h *Hub) scan(ctx context.Context, t *tap, wanted func(entry) bool, position uint64, limit int) (Page, uint64, error) {
+func (h *Hub) scan(ctx context.Context, a Actor, t *tap, wanted func(entry) bool, position uint64, limit int) (Page, uint64, error) {
 	var found []Message
 	size := 0 // of their texts
 	for {
 		look, cancel := looking(ctx)
-		entries, next, err := h.take(look, t, position)
+		entries, next, err := h.take(look, a, t, position)
 		cancel()
 		if err != nil {
 			return Page{}, 0, err
