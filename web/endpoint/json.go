@@ -43,7 +43,9 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, most int64, into any) erro
 	if err := checkMembers(body, members(into)); err != nil {
 		return err
 	}
-	err = json.Unmarshal(body, into)
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber() // where a field takes anything, numbers stay as they are
+	err = decoder.Decode(into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		p := BadRequest(wrong.Field + " has the wrong type.")
 		p.Argument = wrong.Field
