@@ -11,8 +11,6 @@ import (
 
 	"wigwag/auth"
 	"wigwag/hub"
-	"wigwag/transport"
-	"wigwag/web"
 )
 
 // admission is what may come in now. At first nothing is ready; once draining,
@@ -81,8 +79,7 @@ func (w *lastWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 type running struct {
 	admission *admission
 	server    *http.Server
-	mcp       *transport.Server
-	events    *web.Server
+	surfaces  *surfaces
 	hub       *hub.Hub
 	logger    *slog.Logger
 }
@@ -107,13 +104,14 @@ func (r *running) drain(ctx context.Context, delay, timeout time.Duration) {
 	defer cancelWork()
 	r.hub.EndWaits()
 	var (
-		work             sync.WaitGroup
-		callErr, listErr error
+		work                      sync.WaitGroup
+		callErr, listErr, restErr error
 	)
-	work.Go(func() { callErr = r.mcp.Shutdown(working) })
-	work.Go(func() { listErr = r.events.Shutdown(working) })
+	work.Go(func() { callErr = r.surfaces.mcp.Shutdown(working) })
+	work.Go(func() { listErr = r.surfaces.events.Shutdown(working) })
+	work.Go(func() { restErr = r.surfaces.api.Shutdown(working) })
 	work.Wait()
-	if errors.Join(callErr, listErr) != nil {
+	if errors.Join(callErr, listErr, restErr) != nil {
 		r.logger.LogAttrs(ctx, slog.LevelWarn, "some calls did not end in time and were cut off")
 	}
 	if err := r.server.Shutdown(ctx); err != nil {

@@ -23,6 +23,7 @@ import (
 // entrance is who may come in, and how.
 type entrance struct {
 	identify       func(http.Handler) http.Handler // puts the identity into the context, or refuses
+	identifyAPI    func(http.Handler) http.Handler // the same for REST, by the cookie of a page, too
 	identifyStream func(http.Handler) http.Handler // the same for /events, by other proofs, too
 	guard          func(http.Handler) http.Handler // Host and Origin
 	login          http.Handler                    // nil where there is nothing to log in to
@@ -59,7 +60,8 @@ func newEntrance(ctx context.Context, s settings, env environment, urls []string
 	in.alwaysHTTPS = !slices.ContainsFunc(urls, func(u string) bool { return !strings.HasPrefix(u, "https:") })
 	exempt := []string{"/healthz", "/readyz"}
 	if s.auth == authNone {
-		in.identify, in.identifyStream = auth.Anonymous, auth.Anonymous
+		in.identify, in.identifyAPI, in.identifyStream = auth.Anonymous, auth.Anonymous, auth.Anonymous
+		in.api = map[string]http.Handler{"/api/session": auth.Anonymous(account.SessionOnly(logger))}
 		in.welcome = fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", firstCall, urls[0])
 	} else {
 		if err := in.accounts(ctx, s, env, urls, k, logger); err != nil {
@@ -121,6 +123,7 @@ func (in *entrance) accounts(ctx context.Context, s settings, env environment, u
 	if err != nil {
 		return err
 	}
+	in.identifyAPI = func(next http.Handler) http.Handler { return accounts.Identify(known(next)) }
 	in.identifyStream = func(next http.Handler) http.Handler { return accounts.IdentifyStream(known(next)) }
 	in.api, in.pages = accounts.API(known), accounts.Pages()
 	in.login = in.api[loginPath]

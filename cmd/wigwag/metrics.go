@@ -12,7 +12,6 @@ import (
 	"wigwag/hub"
 	"wigwag/metrics"
 	"wigwag/transport"
-	"wigwag/web"
 )
 
 // numbers are the metrics of a server; nil where nobody wants them.
@@ -55,6 +54,7 @@ func (n *numbers) ofEntrance(in *entrance) {
 	}
 	in.guard = n.gate("foreign", in.guard)
 	in.identify = n.gate("unauthenticated", in.identify)
+	in.identifyAPI = n.gate("unauthenticated", in.identifyAPI)
 	in.identifyStream = n.gate("unauthenticated", in.identifyStream)
 	if in.login != nil {
 		in.login = n.loginOf(in.login)
@@ -107,11 +107,11 @@ const (
 
 // serve answers scrapes at /metrics on an address of its own, and nothing else.
 // There is no authentication.
-func (n *numbers) serve(ctx context.Context, addr string, t *transport.Server, events *web.Server, h *hub.Hub, logger *slog.Logger) (stop func(), err error) {
+func (n *numbers) serve(ctx context.Context, addr string, serving *surfaces, h *hub.Hub, logger *slog.Logger) (stop func(), err error) {
 	if n == nil {
 		return func() {}, nil
 	}
-	n.Watch(metrics.Sources{Transport: t.Stats, Hub: h.Stats, Events: events.Streams})
+	n.Watch(metrics.Sources{Transport: serving.mcp.Stats, Hub: h.Stats, Events: serving.events.Streams})
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on --metrics-addr %s: %w", addr, err)

@@ -1,16 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/rs/cors"
 
 	"wigwag/auth"
-	"wigwag/transport"
-	"wigwag/web"
 )
 
 // plainWriteTimeout bounds the answers that are not streams. Streams set a
@@ -19,23 +20,27 @@ const plainWriteTimeout = 30 * time.Second
 
 // routes is the whole surface. Routes have no Methods(): a handler answers 405
 // itself, so that who may ask at all is always decided first.
-func routes(in *entrance, t *transport.Server, events *web.Server, a *admission, logger *slog.Logger) http.Handler {
+func routes(in *entrance, serving *surfaces, a *admission, logger *slog.Logger) http.Handler {
 	pages := cors.New(cors.Options{
 		AllowedOrigins: in.origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{"*"}, // among them Mcp-Param-…, whose names are the tools'
-		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After"},
+		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After", "ETag", "Idempotency-Replayed"},
 		MaxAge:         600,
 	})
 	r := mux.NewRouter().SkipClean(true)
-	r.Handle("/sse", pages.Handler(in.identify(http.HandlerFunc(t.ServeSSE))))
-	r.Handle("/messages", pages.Handler(in.identify(http.HandlerFunc(t.ServeMessages))))
-	r.Handle("/events", pages.Handler(in.identifyStream(http.HandlerFunc(events.ServeEvents))))
+	r.Handle("/sse", pages.Handler(in.identify(http.HandlerFunc(serving.mcp.ServeSSE))))
+	r.Handle("/messages", pages.Handler(in.identify(http.HandlerFunc(serving.mcp.ServeMessages))))
+	r.Handle("/events", pages.Handler(in.identifyStream(http.HandlerFunc(serving.events.ServeEvents))))
 	if in.login != nil {
 		r.Handle(loginPath, pages.Handler(a.only(in.login)))
 	}
 	for path, h := range in.api {
 		r.Handle(path, pages.Handler(a.only(withPathValues(h))))
+	}
+	rest := serving.api.Handlers()
+	for _, path := range slices.SortedFunc(maps.Keys(rest), longestFirst) {
+		r.Handle(path, pages.Handler(a.only(in.identifyAPI(withPathValues(rest[path])))))
 	}
 	for path, h := range in.pages {
 		r.Handle(path, a.only(h))
@@ -55,10 +60,13 @@ func routes(in *entrance, t *transport.Server, events *web.Server, a *admission,
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		auth.WriteProblem(w, http.StatusNotFound, "there is nothing at this address; MCP is at /mcp")
 	})
-	mcp := pages.Handler(in.identify(http.HandlerFunc(t.ServeMCP)))
+	mcp := pages.Handler(in.identify(http.HandlerFunc(serving.mcp.ServeMCP)))
 	inside := watched(in.audit, in.guard(first("/mcp", mcp, r)))
 	return secured(in.alwaysHTTPS, in.proxies.handler(accessLog(logger, a.lastAnswer(withDeadline(inside)))))
 }
+
+// longestFirst orders patterns: the router takes the first that matches.
+func longestFirst(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) }
 
 // withPathValues lets a handler find the variables of its path.
 func withPathValues(next http.Handler) http.Handler {

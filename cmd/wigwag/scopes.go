@@ -76,13 +76,18 @@ func (p *permission) allow(ctx context.Context, needed auth.Scopes) (challenge s
 
 // pace is a [transport.PaceFunc].
 func (p *permission) pace(ctx context.Context, method, on string) time.Duration {
+	return p.take(ctx, method == "tools/call" && p.tools[on]&^auth.ScopeChatRead != 0)
+}
+
+// take counts a request of a user, and returns how long to wait before it.
+func (p *permission) take(ctx context.Context, writes bool) time.Duration {
 	id, _ := auth.FromContext(ctx) // as above
 	if p.calls != nil {
 		if wait := p.calls.Take(id.Subject); wait > 0 {
 			return wait
 		}
 	}
-	if p.sends != nil && method == "tools/call" && p.tools[on]&^auth.ScopeChatRead != 0 {
+	if p.sends != nil && writes {
 		return p.sends.Take(id.Subject)
 	}
 	return 0

@@ -104,20 +104,20 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 		}
 		defer stop()
 	}
-	t, events, stopServing, err := openSurfaces(ctx, k, in, a, counted, logger)
+	serving, stopServing, err := openSurfaces(ctx, k, in, a, counted, logger)
 	if err != nil {
 		return err
 	}
 	defer stopServing() // where it has not come to a drain
 
-	stopMetrics, err := counted.serve(ctx, s.metricsAddr, t, events, k.hub, logger)
+	stopMetrics, err := counted.serve(ctx, s.metricsAddr, serving, k.hub, logger)
 	if err != nil {
 		return err
 	}
 	defer stopMetrics()
 
 	a.stored = k.store.Ready
-	server.Handler = routes(in, t, events, a, logger)
+	server.Handler = routes(in, serving, a, logger)
 	failed := make(chan error, 1)
 	go func() { failed <- accept(server, listener) }() // ends with the drain
 	logger.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("url", urls[0]), slog.String("addr", listener.Addr().String()), slog.String("auth", s.auth))
@@ -128,7 +128,7 @@ func serve(ctx context.Context, s settings, env environment, errOut io.Writer) (
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	r := &running{admission: a, server: server, mcp: t, events: events, hub: k.hub, logger: logger}
+	r := &running{admission: a, server: server, surfaces: serving, hub: k.hub, logger: logger}
 	r.drain(context.WithoutCancel(ctx), s.drainDelay, s.drainTimeout)
 	return err
 }

@@ -13,15 +13,26 @@ import (
 	"wigwag/tools"
 	"wigwag/transport"
 	"wigwag/web"
+	"wigwag/web/api"
 )
 
-// openSurfaces makes what serves clients: MCP, and /events. Stop ends them at
-// once; a drain comes before it.
-func openSurfaces(ctx context.Context, k *kept, in *entrance, a *admission, counted *numbers, logger *slog.Logger) (_ *transport.Server, _ *web.Server, stop func(), err error) {
+// surfaces are what serves clients.
+type surfaces struct {
+	mcp    *transport.Server
+	events *web.Server
+	api    *api.Server
+}
+
+// openSurfaces makes them. Stop ends them at once; a drain comes before it.
+func openSurfaces(ctx context.Context, k *kept, in *entrance, a *admission, counted *numbers, logger *slog.Logger) (_ *surfaces, stop func(), err error) {
 	states, err := k.secret(ctx, "request-states")
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
+	rest := api.New(api.Options{
+		Hub: k.hub, Actor: actor, Permit: in.permission.allow, Pace: in.permission.take, Revoked: in.revoked,
+		MaxCalls: in.limits.MaxStreams, MaxCallsPerUser: in.limits.MaxCallsPerUser, Logger: logger,
+	})
 	events := web.New(web.Options{
 		Hub: k.hub, Actor: actor, Permit: in.permission.allow, Revoked: in.revoked,
 		Overloaded: a.overloaded, Refused: counted.ofEvents(), Limits: in.eventLimits(), Logger: logger,
@@ -42,9 +53,9 @@ func openSurfaces(ctx context.Context, k *kept, in *entrance, a *admission, coun
 		t.EndRevoked()
 		events.EndRevoked()
 	})
-	return t, events, func() {
+	return &surfaces{t, events, rest}, func() {
 		stopRevoking()
-		endNow(t, events)
+		endNow(t, events, rest)
 	}, nil
 }
 

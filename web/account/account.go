@@ -93,7 +93,7 @@ func (s *Server) API(known func(http.Handler) http.Handler) map[string]http.Hand
 		"/api/refresh":          s.limit(s.o.LimitSignIn, s.serve(methods{"POST": s.refresh})),
 		"/api/register":         s.limit(s.o.LimitSignUp, s.serve(methods{"POST": s.register})),
 		"/api/logout":           signedIn(methods{"POST": s.logout}),
-		"/api/session":          signedIn(methods{"GET": s.session}),
+		"/api/session":          signedIn(methods{"GET": session}),
 		"/api/password":         s.limit(s.o.LimitSignIn, signedIn(methods{"POST": s.own(s.changePassword)})),
 		"/api/tokens":           signedIn(methods{"GET": s.own(s.listTokens), "POST": s.own(s.createToken)}),
 		"/api/tokens/{id}":      signedIn(methods{"DELETE": s.own(s.revokeToken)}),

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -75,8 +76,8 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 }
 
 // session tells who asks, and what the token is good for.
-func (s *Server) session(w http.ResponseWriter, r *http.Request) error {
-	id, _ := auth.FromContext(r.Context()) // Identify put it there
+func session(w http.ResponseWriter, r *http.Request) error {
+	id, _ := auth.FromContext(r.Context()) // whoever identified the request put it there
 	endpoint.WriteJSON(w, http.StatusOK, struct {
 		Username string      `json:"username"`
 		Role     auth.Role   `json:"role"`
@@ -86,6 +87,12 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) error {
 		Expires  string      `json:"expires,omitempty"`
 	}{id.Subject, id.Role, id.Kind, id.ClientName, id.Scopes & id.Role.Scopes(), stamp(id.Expires)})
 	return nil
+}
+
+// SessionOnly serves GET /api/session where there are no accounts, for requests
+// that have an identity all the same.
+func SessionOnly(logger *slog.Logger) http.Handler {
+	return (&endpoint.Server{Translate: problemOf, Logger: logger}).Handler(endpoint.Methods{"GET": session})
 }
 
 // changePassword revokes all the user has. A browser is signed in anew.
