@@ -128,7 +128,12 @@ func reset(lost *hub.Error) sse.Event {
 }
 
 func encodeFrame(id, name string, v any) []byte {
-	return sse.Append(nil, sse.Event{ID: id, Name: name, Data: marshal(v)})
+	return sse.Append(nil, Event(id, name, v))
+}
+
+// Event makes an event whose data is v as JSON. v must always encode.
+func Event(id, name string, v any) sse.Event {
+	return sse.Event{ID: id, Name: name, Data: marshal(v)}
 }
 
 // marshal encodes what always encodes. Characters that matter only within HTML

@@ -29,21 +29,32 @@ type Problem struct { //nolint:errname // RFC 9457's word
 
 func (p *Problem) Error() string { return p.Detail }
 
+// Body is a problem as the client gets it (RFC 9457).
+type Body struct {
+	auth.Problem
+	Code     string `json:"code,omitempty"`
+	Argument string `json:"argument,omitempty"`
+	Oldest   string `json:"oldest,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Body is what Write answers with.
+func (p *Problem) Body() Body {
+	return Body{auth.Problem{Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail}, p.Code, p.Argument, p.Oldest, p.Reason}
+}
+
 // Write answers with the problem.
-func (p *Problem) Write(w http.ResponseWriter) {
+func (p *Problem) Write(w http.ResponseWriter) { p.WriteBody(w, p.Body()) }
+
+// WriteBody is Write with a body that holds more: it embeds that of the problem.
+func (p *Problem) WriteBody(w http.ResponseWriter, body any) {
 	if p.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", p.Challenge)
 	}
 	if p.RetryAfter > 0 {
 		w.Header().Set("Retry-After", Seconds(p.RetryAfter))
 	}
-	auth.WriteProblemBody(w, p.Status, struct {
-		auth.Problem
-		Code     string `json:"code,omitempty"`
-		Argument string `json:"argument,omitempty"`
-		Oldest   string `json:"oldest,omitempty"`
-		Reason   string `json:"reason,omitempty"`
-	}{auth.Problem{Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail}, p.Code, p.Argument, p.Oldest, p.Reason})
+	auth.WriteProblemBody(w, p.Status, body)
 }
 
 // BadRequest is a problem with what the client sent.
