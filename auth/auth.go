@@ -28,7 +28,7 @@ const AnonymousName = "anonymous"
 // Identity is who a request comes from, as proven by its token.
 type Identity struct {
 	Issuer     string    // who vouches for the subject; empty for anonymous
-	Subject    string    // the user's name
+	Subject    string    // the user's name; empty for a guest
 	Client     string    // the OAuth client that acts for the user; empty for the user in person
 	ClientName string    // what that client calls itself
 	Kind       Kind      // of what was presented; empty for anonymous
@@ -83,6 +83,16 @@ func Anonymous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, identified(r.Context(), r, Identity{
 			Subject: AnonymousName, Role: RoleMember, Scopes: RoleMember.Scopes(),
+		}))
+	})
+}
+
+// Guest serves every request as nobody in particular: an [Identity] without a
+// Subject, that may read what is there for everybody.
+func Guest(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, identified(r.Context(), r, Identity{
+			Kind: KindGuest, Role: RoleMember, Scopes: ScopeChatRead,
 		}))
 	})
 }

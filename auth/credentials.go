@@ -25,6 +25,7 @@ const (
 	KindOAuth    Kind = "oauth"    // what a user granted to an OAuth client: a family of tokens
 	KindPersonal Kind = "personal" // a personal access token
 	KindExternal Kind = "external" // a token of an outside issuer; it has no credential here
+	KindGuest    Kind = "guest"    // nothing was presented; see [Guest]
 
 	kindTicket     Kind = "ticket"
 	kindInvitation Kind = "invitation"
