@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -196,4 +197,16 @@ func stream(frames ...frame) http.HandlerFunc {
 			_ = flush()
 		}
 	}
+}
+
+// roundTrip is a network of one function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// recorded is what a handler answers.
+func recorded(r *http.Request, h http.HandlerFunc) *http.Response {
+	w := httptest.NewRecorder()
+	h(w, r)
+	return w.Result()
 }
