@@ -1,0 +1,111 @@
+package seeds
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+
+	"wigwag/auth"
+	"wigwag/hub"
+	"wigwag/transport/sse"
+	"wigwag/web"
+)
+
+const (
+	earlierLines = 100 // that a stream begins with
+	// maxMissed bounds, in pages of earlierLines, what one that goes on gets of
+	// the lines it has missed: as many as the seed's page shows.
+	maxMissed = 10
+)
+
+// line is a log line as the seed's client knows it.
+type line struct {
+	ID        string          `json:"id"`
+	Level     hub.LineLevel   `json:"level"`
+	Message   string          `json:"message"`
+	Timestamp hub.Time        `json:"timestamp"`
+	Logger    string          `json:"logger,omitempty"`
+	Fields    json.RawMessage `json:"fields,omitempty"`
+}
+
+// logs is GET /api/logs/stream: lines of every level, each an event named by it,
+// first the latest ones, or with Last-Event-ID those after it. An event "error"
+// is a line here; that something failed is "stream-error".
+func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+	s.o.Events.ServeFeed(w, r, web.Feed{
+		Scopes: auth.ScopeLogsRead,
+		After:  r.Header.Get("Last-Event-ID"),
+		Open: func(ctx context.Context, a hub.Actor, after string) (web.Source, error) {
+			listener, err := s.o.Hub.Listen(ctx, a, hub.ListenOptions{Types: []string{"log"}, LineLevel: hub.LineDebug})
+			if err != nil {
+				return nil, err
+			}
+			earlier, err := s.earlier(ctx, a, after)
+			if err != nil {
+				listener.Close()
+				return nil, err
+			}
+			return newLogSource(listener, earlier), nil
+		},
+	})
+}
+
+// earlier returns the latest lines, or those after one.
+func (s *Server) earlier(ctx context.Context, a hub.Actor, after string) ([]hub.LogLine, error) {
+	var lines []hub.LogLine
+	for range maxMissed {
+		page, err := s.o.Hub.Lines(ctx, a, hub.LineQuery{After: after, Limit: earlierLines})
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, page.Lines...)
+		if after == "" || !page.More {
+			break
+		}
+		after = page.Next
+	}
+	return lines, nil
+}
+
+// logSource gives lines that were there, and then those that come. What was
+// stored while it was opened is among both.
+type logSource struct {
+	listening
+	earlier []hub.LogLine
+	given   map[string]bool // IDs of earlier
+}
+
+func newLogSource(l *hub.Listener, earlier []hub.LogLine) *logSource {
+	s := &logSource{earlier: earlier, given: map[string]bool{}}
+	for _, one := range earlier {
+		s.given[one.ID] = true
+	}
+	s.listening = listening{l, func(ev hub.Event) []byte {
+		if ev.Line == nil || s.given[ev.Line.ID] {
+			return nil
+		}
+		return ev.Frame("seeds", func() []byte { return encodeLine(*ev.Line) })
+	}}
+	return s
+}
+
+// Next implements web.Source.
+func (s *logSource) Next(ctx context.Context) (iter.Seq[[]byte], error) {
+	if len(s.earlier) == 0 {
+		return s.listening.Next(ctx)
+	}
+	lines := s.earlier
+	s.earlier = nil
+	return func(yield func([]byte) bool) {
+		for _, one := range lines {
+			if !yield(encodeLine(one)) {
+				return
+			}
+		}
+	}, nil
+}
+
+func encodeLine(l hub.LogLine) []byte {
+	return sse.Append(nil, web.Event(l.ID, string(l.Level), line{l.ID, l.Level, l.Message, l.Time, l.Logger, l.Fields}))
+}
