@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"time"
 
 	"wigwag/hub"
 	"wigwag/transport/sse"
@@ -37,12 +38,19 @@ func (s *Server) ServeEvents(w http.ResponseWriter, r *http.Request) {
 
 // events is the feed that a query asks for.
 func (s *Server) events(q query) Feed {
+	since := q.since
 	return Feed{
 		Scopes: q.scopes(),
 		After:  q.after,
 		Greet:  []sse.Event{greeting()},
 		Pings:  q.wants(eventPing),
-		Open: func(ctx context.Context, a hub.Actor, after string) (Source, error) {
+		Open: func(ctx context.Context, a hub.Actor, after string) (_ Source, err error) {
+			if from := since; !from.IsZero() {
+				since = time.Time{} // opened again, it goes on from now
+				if after, err = s.hub.CursorAt(ctx, a, from); err != nil {
+					return nil, err
+				}
+			}
 			listener, err := s.hub.Listen(ctx, a, q.listen(after))
 			if err != nil {
 				return nil, err
