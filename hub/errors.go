@@ -12,6 +12,7 @@ type Code string
 const (
 	Invalid     Code = "invalid"     // an argument is wrong
 	NotFound    Code = "not_found"   // there is no such thing, or the actor may not see it
+	Forbidden   Code = "forbidden"   // the actor may see it, but may not do that
 	Conflict    Code = "conflict"    // a key was used with another payload or is in use, or a stream has ended
 	Reset       Code = "reset"       // a cursor is of another epoch, expired, or ahead of the head
 	Full        Code = "full"        // the log, or a limit, is full

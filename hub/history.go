@@ -1,6 +1,9 @@
 package hub
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Bounds of a page of messages.
 const (
@@ -9,13 +12,15 @@ const (
 	pageBytes   = 256 << 10 // of records; the last one may exceed it
 )
 
-// HistoryQuery asks for messages of one room. At most one of After and Before
-// is set: after a cursor ("0": from the beginning), before one, or neither: the latest. The
-// answer is always oldest first.
+// HistoryQuery asks for messages of one room. At most one of After, Before and
+// Since is set: after a cursor ("0": from the beginning), before one, stored at
+// a time or later, or none of them: the latest. The answer is always oldest
+// first.
 type HistoryQuery struct {
 	Target
 	After  string
 	Before string
+	Since  time.Time
 	// Limit is 1 to 100; 0 means 50. Of long messages there are fewer.
 	Limit int
 }
@@ -39,28 +44,19 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	if err != nil {
 		return Page{}, err
 	}
-	limit, err := pageLimit(q.Limit)
+	limit, err := limitOf(q.Limit, defaultPage)
 	if err != nil {
 		return Page{}, err
 	}
-	records := Range{Subjects: []string{roomSubject + r.name}, Limit: limit, Bytes: pageBytes}
-	var from uint64 // the position of Next when there is no message
-	switch {
-	case q.After != "" && q.Before != "":
-		return Page{}, refuse(Invalid, "before", "give after or before, not both")
-	case q.After != "":
-		from, err = h.seqOf(ctx, a, h.looks, "after", q.After)
-		records.After = from
-	case q.Before != "":
-		from, err = h.seqOf(ctx, a, h.looks, "before", q.Before)
-		records.Before = max(from, 1) // nothing is before the beginning
-		records.Latest = true
-	default:
-		from = h.live.position() // taken before the log is read, so that nothing is missed after it
-		records.Latest = true
+	if !q.Since.IsZero() && (q.After != "" || q.Before != "") {
+		return Page{}, refuse(Invalid, "since", "give since, after or before, not two of them")
 	}
+	part, err := h.spanOf(ctx, a, h.logOf(""), bounds{q.After, q.Before, q.Since})
 	if err != nil {
 		return Page{}, err
+	}
+	records := Range{
+		Subjects: []string{roomSubject + r.name}, After: part.after, Before: part.before, Latest: part.backwards, Limit: limit, Bytes: pageBytes,
 	}
 	release, err := h.looks.take(ctx, a)
 	if err != nil {
@@ -72,16 +68,17 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 		return Page{}, err
 	}
 	backwards := q.Before != ""
+	next := part.next
 	switch {
 	case len(found) == 0:
 	case backwards:
-		from = found[0].Seq
-		records.Before = from
+		next = found[0].Seq
+		records.Before = next
 	default:
-		from = found[len(found)-1].Seq
-		records.After = from
+		next = found[len(found)-1].Seq
+		records.After = next
 	}
-	if more = more && (backwards || q.After != ""); more {
+	if more = more && (backwards || !part.backwards); more {
 		records.Limit = 1
 		rest, _, err := readPage(ctx, h.log, records)
 		if err != nil {
@@ -89,7 +86,7 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 		}
 		more = len(rest) > 0
 	}
-	page := Page{Next: h.id(from), More: more}
+	page := Page{Next: h.id(next), More: more}
 	for _, rec := range found {
 		if e, err := h.decode(rec); err == nil { // if not, it was logged when it came
 			page.Messages = append(page.Messages, *e.Message)
@@ -98,10 +95,11 @@ func (h *Hub) History(ctx context.Context, a Actor, q HistoryQuery) (Page, error
 	return page, nil
 }
 
-func pageLimit(n int) (int, error) {
+// limitOf is how many to give, which is so many if nothing is said.
+func limitOf(n, usual int) (int, error) {
 	switch {
 	case n == 0:
-		return defaultPage, nil
+		return usual, nil
 	case n < 0 || n > maxPage:
 		return 0, refuse(Invalid, "limit", "is %d; 1 to %d are allowed", n, maxPage)
 	}

@@ -86,6 +86,7 @@ type Options struct {
 	Lines Log    // of log lines; one that lets go of its oldest
 	Rooms Bucket // of rooms, by name
 	Keys  Bucket // of idempotency keys; what is in it may end after 24 hours
+	Marks Bucket // of how far users have read their notifications
 
 	// Ready, if set, tells while Log and Rooms were not heard for some seconds.
 	// Meanwhile nothing is stored and rooms that are not public are not given.
@@ -120,6 +121,8 @@ type Hub struct {
 	linesEpoch string
 
 	rooms   *directory
+	marks   Bucket // how far users have read their notifications, by their names
+	sent    sent
 	live    *live
 	keys    *keys
 	changes *changes
@@ -158,6 +161,9 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	if o.Keys == nil {
 		o.Keys = NewMemoryBucket(memoryBuckets)
 	}
+	if o.Marks == nil {
+		o.Marks = NewMemoryBucket(memoryBuckets)
+	}
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
 	}
@@ -166,6 +172,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	} else {
 		o.Log, o.Lines = observedLog{o.Log, o.Observer}, observedLog{o.Lines, o.Observer}
 		o.Rooms, o.Keys = observedBucket{o.Rooms, o.Observer}, observedBucket{o.Keys, o.Observer}
+		o.Marks = observedBucket{o.Marks, o.Observer}
 	}
 	h := &Hub{
 		log:     o.Log,
@@ -176,6 +183,8 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		rooms:   newDirectory(o.Rooms, cmp.Or(o.MaxRoomsPerUser, maxOwnRooms)),
 		live:    newLive(cmp.Or(o.MaxListeners, maxTaps), cmp.Or(o.MaxStreamsPerUser, maxUserStreams)),
 		keys:    newKeys(o.Keys, cmp.Or(o.MaxKeysPerUser, maxUserKeys), o.Logger),
+		marks:   o.Marks,
+		sent:    sent{of: map[string][]uint64{}},
 		changes: newChanges(),
 		learned: make(chan struct{}),
 		replays: newTurns(maxReplays, cmp.Or(o.MaxReadsPerUser, maxUserTurns)),
@@ -274,9 +283,9 @@ func (h *Hub) start(ctx context.Context) (last uint64, err error) {
 	return state.Last, nil
 }
 
-// learn reads the log up to a sequence for which direct rooms there are and the
-// newest message of each room. In a long log that takes its time, and only
-// what tells of rooms waits for it.
+// learn reads the log up to a sequence for which direct rooms there are, the
+// newest message of each room, and who has notified whom. In a long log that
+// takes its time, and only what tells of those waits for it.
 func (h *Hub) learn(last uint64) {
 	defer close(h.learned)
 	for pos := uint64(0); ; {
@@ -292,6 +301,8 @@ func (h *Hub) learn(last uint64) {
 		for _, r := range records {
 			if name, ok := strings.CutPrefix(r.Subject, roomSubject); ok {
 				h.rooms.note(name, r.Seq)
+			} else if e, err := h.decode(r); err == nil { // if not, it was logged when it came
+				h.sent.note(e.Notification, r.Seq)
 			}
 			pos = r.Seq
 		}
@@ -301,9 +312,9 @@ func (h *Hub) learn(last uint64) {
 	}
 }
 
-// awaitRooms waits until it is known what the log tells of rooms, but not for
-// long: it is then told as far as it is known.
-func (h *Hub) awaitRooms(ctx context.Context) {
+// awaitLearned waits until it is known what the log tells of rooms, and of who
+// has notified whom, but not for long: it is then told as far as it is known.
+func (h *Hub) awaitLearned(ctx context.Context) {
 	timeout := time.NewTimer(learnWithin)
 	defer timeout.Stop()
 	select {
@@ -327,6 +338,7 @@ func (h *Hub) apply(r Record) {
 	}
 	e := entry{seq: r.Seq, stored: r.Time.UnixNano(), bytes: len(r.Data), event: event}
 	if event.Message == nil {
+		h.sent.note(event.Notification, r.Seq)
 		h.live.append(e)
 		return
 	}

@@ -125,7 +125,7 @@ func (h *Hub) May(a Actor, name string) bool { return h.visible(a, name) != nil 
 
 // Room returns one room, or [ErrNotFound].
 func (h *Hub) Room(ctx context.Context, a Actor, t Target) (Room, error) {
-	h.awaitRooms(ctx)
+	h.awaitLearned(ctx)
 	r, err := h.find(a, t)
 	if err != nil {
 		return Room{}, err
@@ -136,7 +136,7 @@ func (h *Hub) Room(ctx context.Context, a Actor, t Target) (Room, error) {
 // Rooms returns all rooms the actor may see, by name. Direct rooms are among
 // them once they have a message.
 func (h *Hub) Rooms(ctx context.Context, a Actor) ([]Room, error) {
-	h.awaitRooms(ctx)
+	h.awaitLearned(ctx)
 	var rooms []Room
 	for _, name := range h.rooms.names() {
 		if r := h.visible(a, name); r != nil {
@@ -229,7 +229,13 @@ func (h *Hub) RemoveMember(ctx context.Context, name, user string) error {
 	if err := h.writable(); err != nil {
 		return err
 	}
-	_, _, err := h.rooms.change(ctx, name, func(r *room) (*roomRecord, error) {
+	_, _, err := h.rooms.change(ctx, name, without(name, user), h.applyRoom)
+	return err
+}
+
+// without decides what a room is with one member less.
+func without(name, user string) func(*room) (*roomRecord, error) {
+	return func(r *room) (*roomRecord, error) {
 		switch {
 		case r == nil:
 			return nil, refuse(NotFound, "room", "there is no room %s", quote(name))
@@ -240,6 +246,71 @@ func (h *Hub) RemoveMember(ctx context.Context, name, user string) error {
 		}
 		left := slices.DeleteFunc(slices.Clone(r.members()), func(m string) bool { return m == user })
 		return &roomRecord{Kind: Private, Creator: r.creator, Topic: r.topic, Members: left}, nil
+	}
+}
+
+// Invite makes a user a member of a private room that the actor is one of. Again
+// it changes nothing.
+func (h *Hub) Invite(ctx context.Context, a Actor, name, user string) (Room, error) {
+	if err := h.mayWrite(a); err != nil {
+		return Room{}, err
+	}
+	if !validName(user) || !h.users.Exists(user) {
+		return Room{}, refuse(NotFound, "user", "there is no user %s", quote(user))
+	}
+	if err := h.findPrivate(a, name); err != nil {
+		return Room{}, err
+	}
+	add := with(name, user)
+	r, _, err := h.rooms.change(ctx, name, func(r *room) (*roomRecord, error) {
+		switch {
+		case !r.admits(a): // any more
+			return nil, noSuchRoom("room", name)
+		case r.has(user):
+			return nil, nil
+		}
+		return add(r)
+	}, h.applyRoom)
+	if err != nil {
+		return Room{}, err
+	}
+	return h.describe(r), nil
+}
+
+// findPrivate fails if a room that the actor may see has no members that come
+// and go.
+func (h *Hub) findPrivate(a Actor, name string) error {
+	r, err := h.findRoom(a, "room", name)
+	switch {
+	case err != nil:
+		return err
+	case r.kind == Public:
+		return refuse(Invalid, "room", "%s is public: everybody is in it, so nobody can be invited, and nobody can leave", quote(name))
+	case r.kind == Direct:
+		return refuse(Invalid, "room", "%s is direct: it has its two parties, so nobody can be invited, and nobody can leave", quote(name))
+	}
+	return nil
+}
+
+// Expel takes a user's rights to a private room away, as [Hub.RemoveMember]
+// does. Every member may leave it; its creator, while a member, may make others
+// leave.
+func (h *Hub) Expel(ctx context.Context, a Actor, name, user string) error {
+	if err := h.mayWrite(a); err != nil {
+		return err
+	}
+	if err := h.findPrivate(a, name); err != nil {
+		return err
+	}
+	remove := without(name, user)
+	_, _, err := h.rooms.change(ctx, name, func(r *room) (*roomRecord, error) {
+		switch {
+		case !r.admits(a): // any more
+			return nil, noSuchRoom("room", name)
+		case user != a.Name && r.creator != a.Name:
+			return nil, refuse(Forbidden, "user", "%s is not you; only who opened room %s may make others leave it", quote(user), quote(name))
+		}
+		return remove(r)
 	}, h.applyRoom)
 	return err
 }

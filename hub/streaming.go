@@ -204,10 +204,11 @@ func (s *Streaming) showLocked(now time.Time) {
 }
 
 // textSoFarLocked returns what of the text can be shown: whole characters. One
-// that could not be stored is not shown either.
+// that could not be stored is not shown either, nor is anything once its sender
+// may not see the room any more.
 func (s *Streaming) textSoFarLocked() string {
 	text := wholeRunes(s.text.String())
-	if checkText(text) != nil {
+	if checkText(text) != nil || !s.room.admits(s.actor) {
 		return ""
 	}
 	return text

@@ -24,7 +24,7 @@ type WaitQuery struct {
 // When the actor loses a room that the query names, the wait ends with
 // [ErrNotFound].
 func (h *Hub) Wait(ctx context.Context, a Actor, q WaitQuery) (Page, error) {
-	limit, err := pageLimit(q.Limit)
+	limit, err := limitOf(q.Limit, defaultPage)
 	if err != nil {
 		return Page{}, err
 	}

@@ -70,10 +70,10 @@ type backupSums struct {
 // memory it takes does not depend on how much there is. See [Restore].
 func (st *Store) Backup(ctx context.Context, w io.Writer) (Backup, error) {
 	b := Backup{Format: backupFormat, Created: time.Now().UTC().Truncate(time.Second)}
-	// What answers a repeated call must not tell of messages that are not in
-	// the backup: it is looked at before them. Rooms and users are after.
+	// What answers a repeated call, or tells what was read, must not tell of
+	// messages that are not in the backup: it is looked at before them. Rooms and users are after.
 	var parts []savedPart
-	for _, name := range []string{Idempotency, Sessions, messagesName, linesName, Rooms, Users, Credentials, OAuth, Keys} {
+	for _, name := range []string{Idempotency, Marks, Sessions, messagesName, linesName, Rooms, Users, Credentials, OAuth, Keys} {
 		p, err := st.savedPart(ctx, name)
 		if err != nil {
 			return Backup{}, err

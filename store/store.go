@@ -55,6 +55,7 @@ const (
 	Idempotency = "idempotency" // what is in it ends after 24 hours
 	Sessions    = "sessions"
 	OAuth       = "oauth"
+	Marks       = "marks"
 )
 
 // Options say where and how to store.
@@ -137,6 +138,7 @@ func specs(o Options) []spec {
 		{name: Credentials, bucket: true, maxBytes: bucketBytes, quarters: 1},
 		{name: OAuth, bucket: true, maxBytes: bucketBytes, quarters: 1},
 		{name: auditName, maxBytes: auditBytes, evict: true, quarters: 1},
+		{name: Marks, bucket: true, maxBytes: bucketBytes, quarters: 4},
 	}
 }
 
@@ -320,8 +322,8 @@ func (st *Store) Audit() *Log { return st.audit }
 func (st *Store) Streams() *Journal { return st.written }
 
 // Bucket returns a bucket by its name: [Users], [Rooms], [Keys],
-// [Idempotency], [Sessions], [Credentials] or [OAuth]. Another name is a mistake
-// of the program: nil.
+// [Idempotency], [Sessions], [Credentials], [OAuth] or [Marks]. Another name is
+// a mistake of the program: nil.
 func (st *Store) Bucket(name string) *Bucket { return st.buckets[name] }
 
 // Ready is nil unless a write was not answered, or a part of the store has not

@@ -73,6 +73,7 @@ func (k *kept) stand(ctx context.Context, ho hub.Options, logger *slog.Logger) (
 	}
 	ho.Log, ho.Lines = k.store.Messages(), k.store.Lines()
 	ho.Rooms, ho.Keys = k.store.Bucket(store.Rooms), k.store.Bucket(store.Idempotency)
+	ho.Marks = k.store.Bucket(store.Marks)
 	ho.Ready, ho.Logger = k.store.Ready, logger
 	k.hub, err = hub.New(ctx, ho)
 	return err
