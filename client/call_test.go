@@ -45,8 +45,13 @@ func TestSendUntilStored(t *testing.T) {
 			}
 		}
 		for n, w := range []struct{ least, most time.Duration }{
-			{0, time.Second}, {7 * time.Second, 7 * time.Second}, {0, 4 * time.Second}, {100 * time.Second, 100 * time.Second},
-			{0, 16 * time.Second}, {0, 30 * time.Second}, {answerWithin, answerWithin + 30*time.Second},
+			{0, time.Second},
+			{7 * time.Second, 7 * time.Second},
+			{0, 4 * time.Second},
+			{100 * time.Second, 100 * time.Second},
+			{0, 16 * time.Second},
+			{0, 30 * time.Second},
+			{answerWithin, answerWithin + 30*time.Second},
 		} {
 			if waited := seen[n+1].at - seen[n].at; waited < w.least || waited > w.most {
 				t.Errorf("after answer %d it waited %v, not %v to %v", n, waited, w.least, w.most)
@@ -238,7 +243,8 @@ func TestLists(t *testing.T) {
 		}, func(t *testing.T, c *Client, s *script) {
 			rooms, err := c.Rooms(t.Context())
 			want := []Room{
-				{Name: "a", Kind: "public"}, {Name: "b", Kind: "private", Members: []string{"x"}},
+				{Name: "a", Kind: "public"},
+				{Name: "b", Kind: "private", Members: []string{"x"}},
 				{Name: "c", Kind: "direct", Topic: "t", Last: "e-1"},
 			}
 			if err != nil || !reflect.DeepEqual(rooms, want) {
@@ -358,8 +364,8 @@ func TestNotAsked(t *testing.T) {
 }
 
 func TestBackOff(t *testing.T) {
-	for n, most := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
-		most *= time.Second
+	for n, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
+		most := time.Duration(seconds) * time.Second
 		var longest time.Duration
 		for range 1000 {
 			d := backOff(n, 0)

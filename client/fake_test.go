@@ -59,6 +59,7 @@ func play(t *testing.T, steps []http.HandlerFunc, test func(t *testing.T, c *Cli
 		transport.CloseIdleConnections()
 		_ = server.Close()
 		served.Wait()
+		<-time.After(time.Hour) // so that texts that are still being read come to their end
 		if got := len(s.requests()); got != len(steps) {
 			t.Errorf("%d requests, want %d", got, len(steps))
 		}
@@ -140,10 +141,17 @@ func answer(status int, body string, header ...string) http.HandlerFunc {
 }
 
 // vanish ends the connection without an answer.
-func vanish(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+func vanish(w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := http.NewResponseController(w).Hijack() // to abort the handler would be to wait for the body
+	if err != nil {
+		panic(err)
+	}
+	_ = conn.Close()
+}
 
-// silent answers nothing while the client is there.
-func silent(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// silent answers nothing while the client is there; which a server that does not
+// read the body does not see.
+func silent(_ http.ResponseWriter, r *http.Request) { _ = wait(r.Context(), 30*time.Minute) }
 
 // frame is a part of a stream: an event, a comment, or whatever it may be.
 type frame struct {

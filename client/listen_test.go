@@ -141,8 +141,14 @@ func TestListenResumes(t *testing.T) {
 		}
 		const retry = 1500 * time.Millisecond // of the greeting
 		for n, w := range []struct{ least, most time.Duration }{
-			{retry, retry}, {retry, 2 * time.Second}, {9 * time.Second, 9 * time.Second}, {retry, retry}, {retry, retry}, {retry, retry},
-			{retry, 2 * time.Second}, {retry, 4 * time.Second},
+			{retry, retry},
+			{retry, 2 * time.Second},
+			{9 * time.Second, 9 * time.Second},
+			{retry, retry},
+			{retry, retry},
+			{retry, retry},
+			{retry, 2 * time.Second},
+			{retry, 4 * time.Second},
 		} {
 			if waited := seen[n+1].at - seen[n].at; waited < w.least || waited > w.most {
 				t.Errorf("after answer %d it waited %v, not %v to %v", n, waited, w.least, w.most)

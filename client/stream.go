@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,9 @@ import (
 	"time"
 )
 
+// maxPart is the largest part of a text that is read at a time, in bytes.
+const maxPart = 16 << 10
+
 // ErrInterrupted is behind the error of a [Client.Stream] that broke off after
 // its text had begun to be read. What the server had by then it keeps, marked as
 // interrupted.
@@ -18,8 +22,8 @@ var ErrInterrupted = errors.New("interrupted")
 // Stream sends a text as it comes: the room sees every part that a Read returns
 // as it arrives, and at the end of the text it is stored. It takes as long as
 // the text does, at most an hour. It is tried again only until the first Read;
-// after that it fails with [ErrInterrupted]. If ctx ends during a Read, Stream
-// returns before that Read does.
+// after that it fails with [ErrInterrupted]. When Stream returns an error, a Read
+// of text may still be going on; it is the last.
 func (c *Client) Stream(ctx context.Context, t Target, text io.Reader) (Streamed, error) {
 	path, err := t.path()
 	if err != nil {
@@ -43,7 +47,10 @@ func (c *Client) streamOnce(ctx context.Context, path string, text io.Reader) (s
 		if !body.withdraw() { // by the request whose token was refused
 			return nil, errors.New("the server wants another token")
 		}
-		body = &upload{text: text, stall: time.AfterFunc(answerWithin, func() { cancel(errNoAnswer) })}
+		body = &upload{
+			text: text, done: ctx.Done(), parts: make(chan part),
+			stall: time.AfterFunc(answerWithin, func() { cancel(errNoAnswer) }),
+		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.server+path, body)
 		if err != nil {
 			return nil, err
@@ -57,10 +64,13 @@ func (c *Client) streamOnce(ctx context.Context, path string, text io.Reader) (s
 		defer res.Body.Close()
 		err = take(ctx, res, &s)
 	}
-	if !body.withdraw() && passing(err) {
-		err = &interruptedError{body.taken.Load(), err}
+	if err == nil || body.withdraw() {
+		return s, err
 	}
-	return s, err
+	if _, answered := errors.AsType[*Error](err); answered && !passing(err) {
+		return s, err // which says what is wrong with the text
+	}
+	return s, &interruptedError{body.taken.Load(), err}
 }
 
 // interruptedError is a text that broke off on its way.
@@ -74,12 +84,23 @@ func (e *interruptedError) Error() string {
 }
 func (e *interruptedError) Unwrap() []error { return []error{ErrInterrupted, e.err} }
 
-// upload is a text on its way.
+// upload is a text on its way. Its reading is not for ever: a Read of the text
+// may be, so that is the business of a goroutine.
 type upload struct {
 	text  io.Reader
-	stall *time.Timer // runs while what was read is being sent, and ends that; nil before the request is built
+	stall *time.Timer     // runs while what was read is being sent, and ends that
+	done  <-chan struct{} // closed when the request is over
+
 	state atomic.Int32
 	taken atomic.Int64 // bytes
+	parts chan part
+	rest  part // taken from parts, not yet given
+}
+
+// part is what one Read of a text returned.
+type part struct {
+	text []byte
+	err  error
 }
 
 // States of an upload.
@@ -92,14 +113,42 @@ const (
 var errWithdrawn = errors.New("the request was given up")
 
 func (u *upload) Read(p []byte) (int, error) {
-	if !u.state.CompareAndSwap(untouched, begun) && u.state.Load() != begun {
+	if u.state.CompareAndSwap(untouched, begun) {
+		go u.pump() // until the text ends, or the first Read after the request
+	}
+	if u.state.Load() != begun {
 		return 0, errWithdrawn
 	}
 	u.stall.Stop()
 	defer u.stall.Reset(answerWithin)
-	n, err := u.text.Read(p)
-	u.taken.Add(int64(n))
-	return n, err
+	if len(u.rest.text) == 0 && u.rest.err == nil {
+		select {
+		case u.rest = <-u.parts:
+		case <-u.done:
+			return 0, errWithdrawn
+		}
+	}
+	n := copy(p, u.rest.text)
+	if u.rest.text = u.rest.text[n:]; len(u.rest.text) > 0 {
+		return n, nil
+	}
+	return n, u.rest.err
+}
+
+// pump reads the text.
+func (u *upload) pump() {
+	for buf := make([]byte, maxPart); ; {
+		n, err := u.text.Read(buf)
+		u.taken.Add(int64(n))
+		select {
+		case u.parts <- part{bytes.Clone(buf[:n]), err}:
+		case <-u.done:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // Close leaves the text, which is the caller's, open.
