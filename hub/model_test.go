@@ -45,6 +45,8 @@ type model struct {
 	events    []Event             // messages and notifications, in order
 	expired   uint64              // how many of them the log has let go of
 	members   map[string][]string // by room; nil: everybody
+	creator   map[string]string   // by room
+	read      map[string]uint64   // by user: events before this index were read
 	listeners []*modelListener
 	waits     []*modelWait
 	streams   []*modelStream
@@ -77,7 +79,7 @@ type modelStream struct {
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{t: t, rng: seeded(seed), members: map[string][]string{General: nil}}
+	m := &model{t: t, rng: seeded(seed), members: map[string][]string{General: nil}, creator: map[string]string{}, read: map[string]uint64{}}
 	o := cluster()
 	o.Log = expiringLog{o.Log, m}
 	for range 1 + seed%2 {
@@ -175,7 +177,7 @@ func (m *model) step() {
 	pick(m,
 		m.send, m.send, m.send, m.send, m.notify, m.notify, m.open, m.expel, m.expire,
 		m.listen, m.resume, m.drainOne, m.drainOne,
-		m.wait, m.cancelWait, m.look, m.history,
+		m.wait, m.cancelWait, m.look, m.history, m.search, m.inbox, m.markRead, m.invite, m.leave,
 		m.stream, m.part, m.part, m.part, m.endStream,
 	)()
 	synctest.Wait()
@@ -256,6 +258,7 @@ func (m *model) open() {
 		if err != nil || !created {
 			m.t.Errorf("%s creates %+v: created %t, %v", a.Name, spec, created, err)
 		}
+		m.creator[spec.Name] = a.Name
 		if spec.Private {
 			m.members[spec.Name] = []string{a.Name, spec.Invite[0]}
 		} else {
@@ -318,8 +321,8 @@ func (m *model) resume() {
 		if l.last != "0" && l.given < m.expired {
 			_, err := m.hub().Listen(m.t.Context(), l.actor, ListenOptions{After: l.last})
 			l.last = m.checkReset(err)
+			l.given = m.expired
 		}
-		l.given = max(l.given, m.expired)
 	}
 	m.begin(l, l.last)
 }
@@ -400,9 +403,10 @@ func (m *model) drain(l *modelListener) {
 			delete(l.open, p.StreamID)
 		}
 	}
-	// What has expired meanwhile may have been in the ring still.
+	// What has expired meanwhile may have been in the ring still. Who begins at
+	// the beginning of the log begins at what it holds.
 	want, least := m.wantedIDs(l, l.given), m.wantedIDs(l, max(l.given, m.expired))
-	if len(got) < len(least) || len(got) > len(want) || !slices.Equal(got, want[len(want)-len(got):]) || l.last != "0" && len(got) < len(want) {
+	if len(got) < len(least) || len(got) > len(want) || !slices.Equal(got, want[len(want)-len(got):]) || l.last != "0" && l.given > 0 && len(got) < len(want) {
 		m.t.Errorf("%s from %d in %v got\n%v, want\n%v", l.actor.Name, l.given, l.rooms, got, want)
 	}
 	if l.given, l.pending = m.count(), false; len(got) > 0 {
@@ -598,12 +602,24 @@ func (m *model) endStream() {
 	i := m.rng.IntN(len(m.streams))
 	s := m.streams[i]
 	m.streams = slices.Delete(m.streams, i, i+1)
-	switch m.rng.IntN(3) {
+	switch m.rng.IntN(4) {
 	case 0:
 		s.Cancel()
 	case 1:
-		pass(silentFor) // interrupts all of them
+		pass(silentFor) // ends all of them
 		m.streams = nil
+	case 2:
+		sent, stored, err := s.Interrupt(m.t.Context())
+		if s.text == "" {
+			if stored || err != nil {
+				m.t.Errorf("nothing became %+v, %v", sent, err)
+			}
+		} else if !m.refused(s.actor, s.room, err) {
+			if !stored || !sent.Interrupted || sent.StreamID != s.ID() {
+				m.t.Errorf("stream %s, interrupted, became %+v, %t", s.ID(), sent, stored)
+			}
+			m.stored(sent, s.actor, s.room, s.text)
+		}
 	default:
 		sent, err := s.Finish(m.t.Context())
 		if s.text == "" {

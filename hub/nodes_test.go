@@ -16,7 +16,7 @@ import (
 func cluster() Options {
 	return Options{
 		Log: NewMemoryLog(64 << 20), Lines: NewEvictingMemoryLog(1 << 20),
-		Rooms: NewMemoryBucket(64 << 20), Keys: NewMemoryBucket(64 << 20),
+		Rooms: NewMemoryBucket(64 << 20), Keys: NewMemoryBucket(64 << 20), Marks: NewMemoryBucket(64 << 20),
 	}
 }
 
