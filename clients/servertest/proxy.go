@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,18 +42,18 @@ type Proxy struct {
 	URL     string        // of the server, through the proxy
 	Silence time.Duration // of connections that are [HalfOpen]; set it before the first
 
-	target   string // host and port
 	fault    func(n int) Fault
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu     sync.Mutex
+	target string                // host and port; guarded by mu
 	conns  map[*proxied]struct{} // guarded by mu
 	closed chan struct{}         // closed when the test ends
 }
 
 // NewProxy starts a proxy in front of the server at a URL, which need not run
-// yet. fault tells what becomes of the nth connection, from 0; it is called by
+// yet, and which [Proxy.Forward] may name later. fault tells what becomes of the nth connection, from 0; it is called by
 // one goroutine.
 func NewProxy(t *testing.T, server string, fault func(n int) Fault) *Proxy {
 	t.Helper()
@@ -61,7 +63,7 @@ func NewProxy(t *testing.T, server string, fault func(n int) Fault) *Proxy {
 	}
 	p := &Proxy{
 		URL: "http://" + listener.Addr().String(), Silence: patience,
-		target: strings.TrimPrefix(server, "http://"), fault: fault, listener: listener,
+		fault: fault, listener: listener, target: strings.TrimPrefix(server, "http://"),
 		conns: make(map[*proxied]struct{}), closed: make(chan struct{}),
 	}
 	p.running.Go(p.accept)
@@ -76,13 +78,34 @@ func NewProxy(t *testing.T, server string, fault func(n int) Fault) *Proxy {
 // Addr is where the proxy listens, as a Host header names it.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Vanish makes all connections that there are [HalfOpen].
-func (p *Proxy) Vanish() {
+// Forward has the connections to come passed on to another server, by its host
+// and port.
+func (p *Proxy) Forward(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for c := range p.conns {
+	p.target = target
+}
+
+// Vanish makes all connections that there are [HalfOpen].
+func (p *Proxy) Vanish() {
+	for _, c := range p.now() {
 		c.end(HalfOpen)
 	}
+}
+
+// Cut resets all connections that there are, each once so many more bytes of
+// the server have passed: in the middle of whatever they belong to.
+func (p *Proxy) Cut(after int) {
+	for _, c := range p.now() {
+		c.cut(after)
+	}
+}
+
+// now are the connections that there are.
+func (p *Proxy) now() []*proxied {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.conns))
 }
 
 func (p *Proxy) accept() {
@@ -103,15 +126,18 @@ func (p *Proxy) serve(client net.Conn, fault Fault) {
 		unavailable(client)
 		return
 	}
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
 	dialing, cancel := context.WithTimeout(context.Background(), patience)
-	server, err := new(net.Dialer).DialContext(dialing, "tcp", p.target)
+	server, err := new(net.Dialer).DialContext(dialing, "tcp", target)
 	cancel()
 	if err != nil {
 		reset(client) // as if it had dialled in vain
 		return
 	}
 	defer server.Close()
-	c := &proxied{client: client, server: server, fault: fault}
+	c := &proxied{client: client, server: server, delay: fault.Delay, left: fault.After, then: fault.Then}
 	p.mu.Lock()
 	p.conns[c] = struct{}{}
 	p.mu.Unlock()
@@ -146,27 +172,29 @@ func (p *Proxy) serve(client net.Conn, fault Fault) {
 // proxied is a connection on both its sides.
 type proxied struct {
 	client, server net.Conn
-	fault          Fault
+	delay          time.Duration
 
-	mu  sync.Mutex
-	how Ending // of the proxy's making; guarded by mu
+	mu   sync.Mutex
+	left int    // bytes of the server that pass before then; guarded by mu
+	then Ending // to come; guarded by mu
+	how  Ending // of the proxy's making; guarded by mu
 }
 
 // pass hands on what one side sends until it ends or the proxy makes an end.
 func (c *proxied) pass(to, from net.Conn, answers bool) {
 	buf := make([]byte, 16<<10)
-	left := c.fault.After
 	for {
 		n, err := from.Read(buf)
-		if c.fault.Delay > 0 && n > 0 {
-			<-time.After(c.fault.Delay)
+		if c.delay > 0 && n > 0 {
+			<-time.After(c.delay)
 		}
-		if answers && c.fault.Then != Never && n >= left {
-			_, _ = to.Write(buf[:left]) // cut in mid-air
-			c.end(c.fault.Then)
-			return
+		if answers {
+			if passing, then := c.answered(n); then != Never {
+				_, _ = to.Write(buf[:passing]) // cut in mid-air
+				c.end(then)
+				return
+			}
 		}
-		left -= n
 		if c.ended() != Never {
 			return
 		}
@@ -183,6 +211,28 @@ func (c *proxied) pass(to, from net.Conn, answers bool) {
 		}
 		c.end(Reset)
 		return
+	}
+}
+
+// answered counts bytes of the server. If the end is due, it tells how many of
+// them still pass, and how it ends.
+func (c *proxied) answered(n int) (passing int, then Ending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.then != Never && n >= c.left {
+		return c.left, c.then
+	}
+	c.left -= n
+	return n, Never
+}
+
+// cut ends the connection by a reset after so many more bytes of the server.
+func (c *proxied) cut(after int) {
+	c.mu.Lock()
+	c.left, c.then = after, Reset
+	c.mu.Unlock()
+	if after == 0 {
+		c.end(Reset) // whatever it waits for
 	}
 }
 

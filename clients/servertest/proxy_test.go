@@ -62,6 +62,34 @@ func TestProxy(t *testing.T) {
 		})
 	}
 
+	t.Run("cut", func(t *testing.T) {
+		proxy := NewProxy(t, "", func(int) Fault { return Fault{} })
+		if status, _, err := roundTrip(t.Context(), proxy.URL, body); err == nil {
+			t.Errorf("without a server: status %d", status)
+		}
+		for _, after := range []int{0, 1000} {
+			begun, goOn := make(chan struct{}), make(chan struct{})
+			answering := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, body[:500])
+				_ = http.NewResponseController(w).Flush()
+				close(begun)
+				<-goOn
+				_, _ = io.WriteString(w, body[500:])
+			}))
+			proxy.Forward(strings.TrimPrefix(answering.URL, "http://"))
+			go func() {
+				<-begun // so there is a connection
+				proxy.Cut(after)
+				close(goOn)
+			}()
+			_, got, err := roundTrip(t.Context(), proxy.URL, "")
+			if err == nil || len(got) > 500+after || !strings.HasPrefix(body, got) {
+				t.Errorf("after %d: %d bytes, %v", after, len(got), err)
+			}
+			answering.Close()
+		}
+	})
+
 	t.Run("vanish", func(t *testing.T) {
 		proxy := NewProxy(t, server.URL, func(int) Fault { return Fault{} })
 		reader, writer := io.Pipe()

@@ -119,12 +119,14 @@ func Start(t *testing.T, args ...string) *Server {
 			t.Logf("log of wigwag serve:\n%s", p.Logs())
 		}
 	})
-	return &Server{URL: p.URL, Token: signIn(t, p.URL, Password)}
+	return &Server{URL: p.URL, Token: SignIn(t, p.URL)}
 }
 
-func signIn(t *testing.T, url, password string) string {
+// SignIn returns a bearer token of the user admin, good for an hour, of the
+// server at a URL.
+func SignIn(t *testing.T, url string) string {
 	t.Helper()
-	body := strings.NewReader(fmt.Sprintf(`{"username":"admin","password":%q}`, password))
+	body := strings.NewReader(fmt.Sprintf(`{"username":"admin","password":%q}`, Password))
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/login", body)
 	if err != nil {
 		t.Fatal(err)
