@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"wigwag/auth"
@@ -37,7 +38,8 @@ type Feed struct {
 	// source later, fails with a [hub.Error] of code [hub.Reset], the client is
 	// told by an event "reset", and Open is called again without a cursor.
 	Open func(ctx context.Context, a hub.Actor, after string) (Source, error)
-	// Greet are the first events. The first of them gets a "retry:".
+	// Greet are the first events. The first of them gets a "retry:", which comes
+	// alone where there is none.
 	Greet []sse.Event
 	// Pings asks for an event "ping" with each heartbeat, which otherwise is a
 	// comment.
@@ -197,12 +199,15 @@ func (st *stream) failed(message string) sse.Event {
 	return ev
 }
 
-// greet sends the first frames.
+// greet sends the first frames. There is always one, so that the client sees
+// that the stream has begun.
 func (st *stream) greet(lost *hub.Error) error {
-	for i, ev := range st.feed.Greet {
-		if i == 0 {
-			ev.Retry = spread(reconnectAfter, 0.5)
-		}
+	greet := slices.Clone(st.feed.Greet)
+	if len(greet) == 0 {
+		greet = []sse.Event{{}}
+	}
+	greet[0].Retry = spread(reconnectAfter, 0.5)
+	for _, ev := range greet {
 		if err := st.out.event(ev); err != nil {
 			return err
 		}

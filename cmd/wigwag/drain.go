@@ -104,14 +104,15 @@ func (r *running) drain(ctx context.Context, delay, timeout time.Duration) {
 	defer cancelWork()
 	r.hub.EndWaits()
 	var (
-		work                      sync.WaitGroup
-		callErr, listErr, restErr error
+		work                               sync.WaitGroup
+		callErr, listErr, restErr, seedErr error
 	)
 	work.Go(func() { callErr = r.surfaces.mcp.Shutdown(working) })
 	work.Go(func() { listErr = r.surfaces.events.Shutdown(working) })
 	work.Go(func() { restErr = r.surfaces.api.Shutdown(working) })
+	work.Go(func() { seedErr = r.surfaces.seeds.Shutdown(working) })
 	work.Wait()
-	if errors.Join(callErr, listErr, restErr) != nil {
+	if errors.Join(callErr, listErr, restErr, seedErr) != nil {
 		r.logger.LogAttrs(ctx, slog.LevelWarn, "some calls did not end in time and were cut off")
 	}
 	if err := r.server.Shutdown(ctx); err != nil {

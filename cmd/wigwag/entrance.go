@@ -24,17 +24,22 @@ import (
 type entrance struct {
 	identify       func(http.Handler) http.Handler // puts the identity into the context, or refuses
 	identifyAPI    func(http.Handler) http.Handler // the same for REST, by the cookie of a page, too
-	identifyStream func(http.Handler) http.Handler // the same for /events, by other proofs, too
+	identifyStream func(http.Handler) http.Handler // the same for streams, by other proofs, too
+	identifyEvents func(http.Handler) http.Handler // the same for /events, where guests may come in, too
 	guard          func(http.Handler) http.Handler // Host and Origin
 	login          http.Handler                    // nil where there is nothing to log in to
 	api, pages     map[string]http.Handler         // of accounts, by path, but for the login
 	oauth          map[string]http.Handler         // of the authorization server, by path
 	permission     *permission
+	tokens         *auth.Tokens    // nil where there are no accounts
+	people         *account.Server // as above
+	seedRoutes     bool
 	revoked        func(context.Context) bool // whether a request that came in may no longer; nil: never
 	audit          auth.Audit                 // nil where there are no accounts
 	proxies        proxies
 	alwaysHTTPS    bool
 	origins        []string // that pages may call from
+	addresses      addresses
 	limits         transport.Limits
 	welcome        string // tells whoever starts the server how to begin
 	closers        []func()
@@ -53,14 +58,14 @@ const (
 // Close it, also where this fails.
 func newEntrance(ctx context.Context, s settings, env environment, urls []string, k *kept, logger *slog.Logger) (*entrance, error) {
 	in := &entrance{
-		limits: s.userLimits(), origins: append(slices.Clone(urls), s.allowedOrigins...),
+		limits: s.userLimits(), origins: append(slices.Clone(urls), s.allowedOrigins...), addresses: urls, seedRoutes: s.seedRoutes,
 		permission: &permission{methods: methodScopes(), tools: toolScopes()},
 		proxies:    proxies{nets: s.proxyNets, only: s.tlsCert == "" && len(s.proxyNets) > 0},
 	}
 	in.alwaysHTTPS = !slices.ContainsFunc(urls, func(u string) bool { return !strings.HasPrefix(u, "https:") })
 	exempt := []string{"/healthz", "/readyz"}
 	if s.auth == authNone {
-		in.identify, in.identifyAPI, in.identifyStream = auth.Anonymous, auth.Anonymous, auth.Anonymous
+		in.identify, in.identifyAPI, in.identifyStream, in.identifyEvents = auth.Anonymous, auth.Anonymous, auth.Anonymous, auth.Anonymous
 		in.api = map[string]http.Handler{"/api/session": auth.Anonymous(account.SessionOnly(logger))}
 		in.welcome = fmt.Sprintf("\nSay something (authentication is off):\n\n  %s %s/mcp\n\n", firstCall, urls[0])
 	} else {
@@ -100,7 +105,7 @@ func (in *entrance) accounts(ctx context.Context, s settings, env environment, u
 	}
 	in.revoked = func(ctx context.Context) bool {
 		id, _ := auth.FromContext(ctx) // whoever identified the request put it there
-		return tokens.Revoked(id)
+		return id.Kind != auth.KindGuest && tokens.Revoked(id)
 	}
 	in.audit = k.audit
 	in.permission.calls, in.permission.sends = perSecond(s.callRate), perSecond(s.sendRate)
@@ -117,7 +122,7 @@ func (in *entrance) accounts(ctx context.Context, s settings, env environment, u
 	}
 	accounts, err := account.New(account.Options{
 		Users: k.users, Tokens: tokens, Credentials: k.creds, SignUps: signUps, Audit: k.audit,
-		Bearer: bearer, Resource: in.permission.resource, PublicURL: addresses(urls).of, QueryToken: s.queryToken,
+		Bearer: bearer, Resource: in.permission.resource, PublicURL: in.addresses.of, QueryToken: s.queryToken,
 		LimitSignIn: auth.NewLimiter(signInEvery, signInBurst), LimitSignUp: auth.NewLimiter(signUpEvery, signUpBurst), Logger: logger,
 	})
 	if err != nil {
@@ -125,6 +130,10 @@ func (in *entrance) accounts(ctx context.Context, s settings, env environment, u
 	}
 	in.identifyAPI = func(next http.Handler) http.Handler { return accounts.Identify(known(next)) }
 	in.identifyStream = func(next http.Handler) http.Handler { return accounts.IdentifyStream(known(next)) }
+	if in.identifyEvents = in.identifyStream; s.publicRead {
+		in.identifyEvents = func(next http.Handler) http.Handler { return accounts.IdentifyGuests(known(next)) }
+	}
+	in.tokens, in.people = tokens, accounts
 	in.api, in.pages = accounts.API(known), accounts.Pages()
 	in.login = in.api[loginPath]
 	delete(in.api, loginPath)
@@ -148,7 +157,10 @@ func (in *entrance) accounts(ctx context.Context, s settings, env environment, u
 	return err
 }
 
-const loginPath = "/api/login"
+const (
+	loginPath  = "/api/login"
+	logoutPath = "/api/logout"
+)
 
 // addresses are the public URLs.
 type addresses []string

@@ -56,6 +56,7 @@ func (n *numbers) ofEntrance(in *entrance) {
 	in.identify = n.gate("unauthenticated", in.identify)
 	in.identifyAPI = n.gate("unauthenticated", in.identifyAPI)
 	in.identifyStream = n.gate("unauthenticated", in.identifyStream)
+	in.identifyEvents = n.gate("unauthenticated", in.identifyEvents)
 	if in.login != nil {
 		in.login = n.loginOf(in.login)
 	}

@@ -21,26 +21,30 @@ const plainWriteTimeout = 30 * time.Second
 // routes is the whole surface. Routes have no Methods(): a handler answers 405
 // itself, so that who may ask at all is always decided first.
 func routes(in *entrance, serving *surfaces, a *admission, logger *slog.Logger) http.Handler {
-	pages := cors.New(cors.Options{
-		AllowedOrigins: in.origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"*"}, // among them Mcp-Param-…, whose names are the tools'
-		ExposedHeaders: []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After", "ETag", "Idempotency-Replayed"},
-		MaxAge:         600,
-	})
+	pages := crossOrigin(in.origins, false)
+	withCookies := crossOrigin(in.origins, serving.seeds != nil)
 	r := mux.NewRouter().SkipClean(true)
 	r.Handle("/sse", pages.Handler(in.identify(http.HandlerFunc(serving.mcp.ServeSSE))))
 	r.Handle("/messages", pages.Handler(in.identify(http.HandlerFunc(serving.mcp.ServeMessages))))
-	r.Handle("/events", pages.Handler(in.identifyStream(http.HandlerFunc(serving.events.ServeEvents))))
+	r.Handle("/events", withCookies.Handler(serving.seeds.WithCookie(in.identifyEvents(http.HandlerFunc(serving.events.ServeEvents)))))
 	if in.login != nil {
-		r.Handle(loginPath, pages.Handler(a.only(in.login)))
+		r.Handle(loginPath, withCookies.Handler(a.only(serving.seeds.Login(in.login))))
 	}
 	for path, h := range in.api {
-		r.Handle(path, pages.Handler(a.only(withPathValues(h))))
+		if path == logoutPath {
+			h = serving.seeds.Logout(h)
+		}
+		r.Handle(path, withCookies.Handler(a.only(serving.seeds.WithCookie(withPathValues(h)))))
+	}
+	for path, h := range serving.seeds.Streams() {
+		r.Handle(path, withCookies.Handler(serving.seeds.WithCookie(in.identifyStream(h))))
+	}
+	for path, h := range serving.seeds.Calls() {
+		r.Handle(path, withCookies.Handler(a.only(serving.seeds.WithCookie(in.identifyAPI(h)))))
 	}
 	rest := serving.api.Handlers()
 	for _, path := range slices.SortedFunc(maps.Keys(rest), longestFirst) {
-		r.Handle(path, pages.Handler(a.only(in.identifyAPI(withPathValues(rest[path])))))
+		r.Handle(path, withCookies.Handler(a.only(serving.seeds.WithCookie(in.identifyAPI(withPathValues(rest[path]))))))
 	}
 	for path, h := range in.pages {
 		r.Handle(path, a.only(h))
@@ -63,6 +67,19 @@ func routes(in *entrance, serving *surfaces, a *admission, logger *slog.Logger) 
 	mcp := pages.Handler(in.identify(http.HandlerFunc(serving.mcp.ServeMCP)))
 	inside := watched(in.audit, in.guard(first("/mcp", mcp, r)))
 	return secured(in.alwaysHTTPS, in.proxies.handler(accessLog(logger, a.lastAnswer(withDeadline(inside)))))
+}
+
+// crossOrigin lets pages of other origins call, with what cookies they have or
+// without.
+func crossOrigin(origins []string, cookies bool) *cors.Cors {
+	return cors.New(cors.Options{
+		AllowedOrigins:   origins,
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		AllowedHeaders:   []string{"*"}, // among them Mcp-Param-…, whose names are the tools'
+		ExposedHeaders:   []string{"WWW-Authenticate", "Mcp-Session-Id", "Retry-After", "ETag", "Idempotency-Replayed"},
+		AllowCredentials: cookies,
+		MaxAge:           600,
+	})
 }
 
 // longestFirst orders patterns: the router takes the first that matches.

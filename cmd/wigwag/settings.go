@@ -31,6 +31,8 @@ type settings struct {
 	signUp         string
 	registration   string // of OAuth clients
 	queryToken     bool
+	publicRead     bool
+	seedRoutes     bool
 	tokenLifetime  time.Duration
 	issuers        issuerSettings
 	callRate       int
@@ -63,6 +65,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.signUp, "signup", string(auth.SignUpOff), `who may make an account: "off" (nobody), "invite" (who has an invitation) or "open" (everybody)`)
 	f.StringVar(&s.registration, "client-registration", registrationOpen, `"open" (OAuth clients register themselves) or "off" (only those that publish a metadata document)`)
 	f.BoolVar(&s.queryToken, "query-token", false, "take access tokens as ?token= on /events, where they end up in logs of others; a ticket does not")
+	f.BoolVar(&s.publicRead, "public-read", false, "show the messages of public rooms on /events to everybody, also without a token")
+	f.BoolVar(&s.seedRoutes, "seed-routes", false, "serve the routes of the examples in docs/seeds.md, such as /send-message, for their own clients; the cookie auth_token is taken then, too")
 	f.DurationVar(&s.tokenLifetime, "token-lifetime", time.Hour, "how long an access token is good, an hour at most; then clients refresh it")
 	s.issuers.register(f)
 	f.StringArrayVar(&s.allowedHosts, "allowed-host", nil, "a further Host that requests may name, such as wigwag.internal:8080; may be repeated")

@@ -62,6 +62,9 @@ func (s *settings) checkAccounts() (err error) {
 	if s.auth == authNone && (len(s.issuers.urls) > 0 || s.signUp != string(auth.SignUpOff)) {
 		return errors.New("with --auth=none there are no accounts: leave out --issuer and --signup")
 	}
+	if s.auth == authNone && s.publicRead {
+		return errors.New("with --auth=none everybody reads everything: leave out --public-read")
+	}
 	if len(s.issuers.urls) == 0 && len(s.issuers.audience)+len(s.issuers.algorithms) > 0 {
 		return errors.New("--issuer-audience and --issuer-algorithm say something of an --issuer, and there is none")
 	}

@@ -14,6 +14,7 @@ import (
 	"wigwag/transport"
 	"wigwag/web"
 	"wigwag/web/api"
+	"wigwag/web/seeds"
 )
 
 // surfaces are what serves clients.
@@ -21,6 +22,7 @@ type surfaces struct {
 	mcp    *transport.Server
 	events *web.Server
 	api    *api.Server
+	seeds  *seeds.Server // nil: they are not served
 }
 
 // openSurfaces makes them. Stop ends them at once; a drain comes before it.
@@ -37,6 +39,10 @@ func openSurfaces(ctx context.Context, k *kept, in *entrance, a *admission, coun
 		Hub: k.hub, Actor: actor, Permit: in.permission.allow, Revoked: in.revoked,
 		Overloaded: a.overloaded, Refused: counted.ofEvents(), Limits: in.eventLimits(), Logger: logger,
 	})
+	examples, err := openSeeds(k, in, events, rest, logger)
+	if err != nil {
+		return nil, nil, err
+	}
 	server := mcp.NewServer(mcp.Options{
 		Version: version(), Hub: k.hub, Actor: actor, Tools: tools.New(k.hub, actor), Transcript: tools.Transcript,
 	})
@@ -53,9 +59,9 @@ func openSurfaces(ctx context.Context, k *kept, in *entrance, a *admission, coun
 		t.EndRevoked()
 		events.EndRevoked()
 	})
-	return &surfaces{t, events, rest}, func() {
+	return &surfaces{t, events, rest, examples}, func() {
 		stopRevoking()
-		endNow(t, events, rest)
+		endNow(t, events, rest, examples)
 	}, nil
 }
 
@@ -71,7 +77,7 @@ func endNow(servers ...interface{ Shutdown(context.Context) error }) {
 // actor is who calls, from the token that was verified.
 func actor(ctx context.Context) hub.Actor {
 	id, _ := auth.FromContext(ctx) // every route to a tool sets it; without it nobody is called ""
-	return hub.Actor{Name: id.Subject, Via: cmp.Or(id.ClientName, id.Client)}
+	return hub.Actor{Name: id.Subject, Via: cmp.Or(id.ClientName, id.Client), Guest: id.Kind == auth.KindGuest}
 }
 
 func owner(r *http.Request) transport.Owner {

@@ -78,7 +78,7 @@ func readMessage(w http.ResponseWriter, r *http.Request) (string, error) {
 	if err := endpoint.ReadJSON(w, r, maxMessage, &in); err != nil {
 		return "", err
 	}
-	if in.Message == nil {
+	if in.Message == nil || *in.Message == "" {
 		return "", endpoint.Invalid("message", `is missing; the body must be {"message": "…"}`)
 	}
 	return *in.Message, nil

@@ -12,7 +12,6 @@ package seeds
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -29,9 +28,7 @@ import (
 // user are bounded by the hub.
 const maxPlays = 500
 
-// Options are what a server is made of. All are required, but those that only
-// [Server.WithCookie], Login and Logout need, for which there have to be
-// accounts.
+// Options are what a server is made of. All are required but Revoked and Cookies.
 type Options struct {
 	Hub    *hub.Hub
 	Events *web.Server
@@ -43,27 +40,18 @@ type Options struct {
 	// Revoked tells whether a request, whose context it gets, may no longer come
 	// in. Nil: never.
 	Revoked func(context.Context) bool
+	Cookies *Cookies // nil: there are no accounts
 	Logger  *slog.Logger
-
-	// Origins are those of pages that may use the server, such as
-	// http://localhost:3000, beside its own.
-	Origins []string
-	// Verifier tells whose a token is.
-	Verifier auth.Verifier
-	// SignedIn tells whether a request has the cookie of a web session.
-	SignedIn func(*http.Request) bool
-	// PublicURL is the address by which a request came.
-	PublicURL func(*http.Request) string
 }
 
-// Server serves the seeds' routes. Its methods are safe for concurrent use.
+// Server serves the seeds' routes. A nil one serves none. Its methods are safe
+// for concurrent use.
 type Server struct {
 	o         Options
 	endpoints endpoint.Server
 	talks     talks
 	playing   *gate.Gate
-	own       *http.CrossOriginProtection // lets pages of this server through
-	trusted   *http.CrossOriginProtection // and those of the origins
+	cookies   *cookies // nil: none are taken
 
 	hurry context.Context //nolint:containedctx // the life of the server, not of a request
 	stop  context.CancelFunc
@@ -74,14 +62,14 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, endpoints: endpoint.Server{Translate: endpoint.FromHub, Logger: o.Logger},
 		talks: talks{open: map[string]*talk{}}, playing: gate.New(maxPlays, -1),
-		own: http.NewCrossOriginProtection(), trusted: http.NewCrossOriginProtection(),
 	}
 	if s.o.Revoked == nil {
 		s.o.Revoked = func(context.Context) bool { return false }
 	}
-	for _, origin := range o.Origins {
-		if err := s.trusted.AddTrustedOrigin(origin); err != nil {
-			return nil, fmt.Errorf("seeds: origin %q: %w", origin, err)
+	if o.Cookies != nil {
+		var err error
+		if s.cookies, err = newCookies(*o.Cookies, s.refuse); err != nil {
+			return nil, err
 		}
 	}
 	s.hurry, s.stop = context.WithCancel(context.Background())
@@ -90,6 +78,9 @@ func New(o Options) (*Server, error) {
 
 // Calls are the handlers of what is answered at once, by path.
 func (s *Server) Calls() map[string]http.Handler {
+	if s == nil {
+		return nil
+	}
 	return map[string]http.Handler{
 		"/send-message":   s.post(auth.ScopeChatWrite, s.sendMessage),
 		"/stream-message": s.post(auth.ScopeChatWrite, s.streamMessage),
@@ -100,6 +91,9 @@ func (s *Server) Calls() map[string]http.Handler {
 
 // Streams are the handlers of the streams, by path.
 func (s *Server) Streams() map[string]http.Handler {
+	if s == nil {
+		return nil
+	}
 	return map[string]http.Handler{
 		"/secure-events":   http.HandlerFunc(s.o.Events.ServeEvents),
 		"/notifications":   http.HandlerFunc(s.notifications),
@@ -113,6 +107,9 @@ func (s *Server) Streams() map[string]http.Handler {
 // on their way arrive at once, and waits until they are stored or ctx has ended,
 // whose error it returns then.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
 	done := s.playing.Close()
 	s.stop()
 	select {
