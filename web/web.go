@@ -124,9 +124,6 @@ func orDefault[T int | time.Duration](p *T, value T) {
 // Streams counts the open streams.
 func (s *Server) Streams() int { return s.gate.Inside() }
 
-// StreamsOf counts the open streams of a user.
-func (s *Server) StreamsOf(user string) int { return s.gate.InsideOf(user) }
-
 // EndRevoked ends the streams of which Options.Revoked says that their request
 // may no longer come in.
 func (s *Server) EndRevoked() { s.opened.endAll(s.revoked) }

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// maxMessage bounds a body, in bytes: a message of the greatest length, of
-	// which each byte is written as an escape of six.
-	maxMessage = 6*hub.MaxText + 1<<10
+	// maxMessage bounds a body, in bytes: of the longest message, each character
+	// may be written as an escape of six.
+	maxMessage = 512 << 10
 
 	// A text is shown in parts, an interval apart: in 20 s at most.
 	maxParts     = 200

@@ -14,9 +14,9 @@ import (
 
 const (
 	earlierLines = 100 // that a stream begins with
-	// maxMissed bounds, in pages of earlierLines, what one that goes on gets of
-	// the lines it has missed: as many as the seed's page shows.
-	maxMissed = 10
+	// maxMissed bounds the lines that one gets which goes on: as many as the
+	// seed's page shows.
+	maxMissed = 1_000
 )
 
 // line is a log line as the seed's client knows it.
@@ -51,21 +51,24 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// earlier returns the latest lines, or those after one.
+// earlier returns the latest lines, or all those after one. It fails with
+// [hub.Reset] when that would be too many.
 func (s *Server) earlier(ctx context.Context, a hub.Actor, after string) ([]hub.LogLine, error) {
 	var lines []hub.LogLine
-	for range maxMissed {
+	for len(lines) < maxMissed {
 		page, err := s.o.Hub.Lines(ctx, a, hub.LineQuery{After: after, Limit: earlierLines})
 		if err != nil {
 			return nil, err
 		}
 		lines = append(lines, page.Lines...)
 		if after == "" || !page.More {
-			break
+			return lines, nil
 		}
 		after = page.Next
 	}
-	return lines, nil
+	return nil, &hub.Error{
+		Code: hub.Reset, Arg: "after", Msg: "more log lines were missed than are given", Oldest: after, Reason: "too many lines were missed",
+	}
 }
 
 // logSource gives lines that were there, and then those that come. What was

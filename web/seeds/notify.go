@@ -14,7 +14,7 @@ import (
 )
 
 // maxNotify bounds a body as maxMessage does.
-const maxNotify = 6*hub.MaxNotice + 4<<10
+const maxNotify = 64 << 10
 
 // notification is one as the seeds' clients know it, and as it is elsewhere.
 type notification struct {
@@ -59,10 +59,27 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				return nil, err
 			}
-			return &listening{listener, func(ev hub.Event) []byte { return notificationFrame(a, ev) }}, nil
+			leave, err := s.inboxes.Enter(a.Name)
+			if err != nil {
+				listener.Close()
+				return nil, notAdmitted(err)
+			}
+			return &inbox{listening{listener, func(ev hub.Event) []byte { return notificationFrame(a, ev) }}, leave}, nil
 		},
 		Failed: failed,
 	})
+}
+
+// inbox is the source of a stream of notifications, which is counted.
+type inbox struct {
+	listening
+	leave func()
+}
+
+// Close implements web.Source.
+func (i *inbox) Close() {
+	i.listening.Close()
+	i.leave()
 }
 
 func notificationFrame(a hub.Actor, ev hub.Event) []byte {
@@ -100,15 +117,15 @@ func (s *Server) notify(w http.ResponseWriter, r *http.Request, a hub.Actor) err
 	if err != nil {
 		return inSeedWords(err)
 	}
-	streams := s.o.Events.Streams()
+	open := s.inboxes.Inside()
 	if n.To != "" {
-		streams = s.o.Events.StreamsOf(n.To)
+		open = s.inboxes.InsideOf(n.To)
 	}
 	endpoint.WriteJSON(w, http.StatusCreated, struct {
 		Success   bool   `json:"success"`
-		Delivered int    `json:"delivered"` // streams that were open for it
+		Delivered int    `json:"delivered"` // streams of notifications that were open for it
 		ID        string `json:"id"`
-	}{true, streams, n.ID})
+	}{true, open, n.ID})
 	return nil
 }
 

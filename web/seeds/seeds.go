@@ -51,7 +51,8 @@ type Server struct {
 	endpoints endpoint.Server
 	talks     talks
 	playing   *gate.Gate
-	cookies   *cookies // nil: none are taken
+	inboxes   *gate.Gate // streams of notifications
+	cookies   *cookies   // nil: none are taken
 
 	hurry context.Context //nolint:containedctx // the life of the server, not of a request
 	stop  context.CancelFunc
@@ -61,7 +62,7 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, endpoints: endpoint.Server{Translate: endpoint.FromHub, Logger: o.Logger},
-		talks: talks{open: map[string]*talk{}}, playing: gate.New(maxPlays, -1),
+		talks: talks{open: map[string]*talk{}}, playing: gate.New(maxPlays, -1), inboxes: gate.New(-1, -1),
 	}
 	if s.o.Revoked == nil {
 		s.o.Revoked = func(context.Context) bool { return false }

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	maxUpward     = 8 << 10           // bytes of a text
-	maxUpwardBody = 6*maxUpward + 256 // as maxMessage
-	maxAnswers    = 16                // that wait for a stream to be written
+	maxUpward     = 8 << 10  // bytes of a text
+	maxUpwardBody = 64 << 10 // as maxMessage
+	maxAnswers    = 16       // that wait for a stream to be written
 )
 
 // talks are the sessions of open streams of GET /downward, by ID. There are no
