@@ -22,6 +22,7 @@ const Password = "not-a-secret-in-tests"
 // when the context of [Launch] ends.
 type Process struct {
 	URL   string // of its root, without a slash at the end; "" if it never listened
+	Addr  string // host and port it listens on; "" if it never did
 	Pid   int
 	Ended <-chan struct{} // closed when the process is gone
 	Code  int             // its exit code, -1 after a signal; valid once Ended is closed
@@ -47,10 +48,11 @@ func Launch(ctx context.Context, args ...string) (p *Process, listens bool, err 
 		return nil, false, err
 	}
 	p.Pid = p.cmd.Process.Pid
-	url := make(chan string, 1)
-	go p.read(stderr, url, ended) // until the process is gone
+	found := make(chan listening, 1)
+	go p.read(stderr, found, ended) // until the process is gone
 	select {
-	case p.URL = <-url:
+	case at := <-found:
+		p.URL, p.Addr = strings.TrimSuffix(at.URL, "/"), at.Addr
 		return p, true, nil
 	case <-ended:
 		return p, false, nil
@@ -60,18 +62,21 @@ func Launch(ctx context.Context, args ...string) (p *Process, listens bool, err 
 	}
 }
 
+// listening is the log entry that says that the server does.
+type listening struct{ Msg, URL, Addr string }
+
 // read takes what the server writes until it is gone.
-func (p *Process) read(stderr io.Reader, url chan<- string, ended chan<- struct{}) {
+func (p *Process) read(stderr io.Reader, at chan<- listening, ended chan<- struct{}) {
 	lines := bufio.NewReader(stderr)
 	for {
 		line, err := lines.ReadString('\n')
 		p.mu.Lock()
 		p.log.WriteString(line)
 		p.mu.Unlock()
-		var entry struct{ Msg, URL string }
+		var entry listening
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
 			select {
-			case url <- strings.TrimSuffix(entry.URL, "/"):
+			case at <- entry:
 			default: // it is known already
 			}
 		}
