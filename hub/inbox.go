@@ -154,7 +154,7 @@ func (h *Hub) inbox(ctx context.Context, a Actor, part span, limit int, ofOthers
 	got, err := h.scanLog(ctx, a, h.logOf(""), part, subjects, limit, func(rec Record) (entry, bool) {
 		e := h.entry(rec)
 		n := e.event.Notification
-		return e, n != nil && !(ofOthers && n.Sender.Name == a.Name)
+		return e, n != nil && (!ofOthers || n.Sender.Name != a.Name)
 	})
 	if err != nil || ofOthers {
 		return got, err

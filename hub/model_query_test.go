@@ -77,7 +77,7 @@ func (m *model) notifications(a Actor, unread bool, from, to uint64) (ids []stri
 		from = max(from, m.read[a.Name])
 	}
 	for i := from; i < to; i++ {
-		if n := m.events[i].Notification; n != nil && m.isFor(a, m.events[i]) && !(unread && n.Sender.Name == a.Name) {
+		if n := m.events[i].Notification; n != nil && m.isFor(a, m.events[i]) && (!unread || n.Sender.Name != a.Name) {
 			ids = append(ids, n.ID)
 		}
 	}
