@@ -123,14 +123,14 @@ func (l *logins) choose(named string) (server string, err error) {
 			return "", err
 		}
 		if _, ok := servers[server]; !ok {
-			return "", fmt.Errorf("you are not signed in to %s: run wigwag login %s", server, server)
+			return "", signedOutError{fmt.Errorf("you are not signed in to %s: run wigwag login %s", server, server)}
 		}
 		return server, nil
 	}
 	all := slices.Sorted(maps.Keys(servers))
 	switch len(all) {
 	case 0:
-		return "", errors.New("you are not signed in to a server: run wigwag login URL; on the server's own machine, give --user NAME")
+		return "", signedOutError{errors.New("you are not signed in to a server: run wigwag login URL")}
 	case 1:
 		return all[0], nil
 	default:

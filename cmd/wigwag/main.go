@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -45,12 +44,13 @@ func run(ctx context.Context, args, env []string, out, errOut io.Writer) int {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	e := newEnvironment(env)
 	root.AddCommand(serveCommand(e), userCommand(e), roomCommand(e), inviteCommand(e), auditCommand(e), backupCommand(e), restoreCommand(e), doctorCommand(e),
-		loginCommand(e), logoutCommand(e), tokenCommand(e))
+		loginCommand(e), logoutCommand(e), tokenCommand(e),
+		sendCommand(e), streamCommand(e), tailCommand(e), roomsCommand(e), notifyCommand(e), logCommand(e), chatCommand(e))
+	markUsage(root)
 	if err := root.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintf(errOut, "wigwag: %v\n", err)
-		return 1
+		return failed(errOut, err)
 	}
-	return 0
+	return exitOK
 }
 
 // version is what the build recorded: the module's version, or the commit.

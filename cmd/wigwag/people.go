@@ -14,6 +14,7 @@ import (
 
 	"wigwag/auth"
 	"wigwag/hub"
+	"wigwag/terminal"
 )
 
 // operator are the settings of the commands that manage a data folder, whether
@@ -233,21 +234,26 @@ func roomCommand(env environment) *cobra.Command {
 	)
 }
 
-// printList writes a list as JSON, or as a table, whose cells are what others
-// may have written.
+// printList writes a list as JSON, or as a table.
 func printList[T any](o *operator, w io.Writer, all []T, head string, row func(T) []any) error {
 	if o.json {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(append([]T{}, all...)) // of nothing, too, it is a list
 	}
+	return printTable(w, all, head, row)
+}
+
+// printTable writes a list as a table, whose cells are what others may have
+// written.
+func printTable[T any](w io.Writer, all []T, head string, row func(T) []any) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, head) // the table keeps the error until Flush
 	for _, item := range all {
 		cells := row(item)
 		line := make([]string, len(cells))
 		for i, c := range cells {
-			line[i] = printable(fmt.Sprint(c))
+			line[i] = terminal.Line(fmt.Sprint(c))
 		}
 		_, _ = fmt.Fprintln(table, strings.Join(line, "\t"))
 	}

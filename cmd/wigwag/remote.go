@@ -12,7 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
+
+	"wigwag/terminal"
 )
 
 const (
@@ -118,7 +119,7 @@ func (r *remote) refresh(ctx context.Context, l storedLogin) (grant, error) {
 		"grant_type": {"refresh_token"}, "client_id": {l.Client}, "refresh_token": {l.Refresh},
 	})
 	if refused, ok := errors.AsType[*refusedError](err); ok && refused.status < http.StatusInternalServerError && refused.status != http.StatusTooManyRequests {
-		return grant{}, fmt.Errorf("the sign-in at %s has ended (%w): run wigwag login %s", r.server, err, r.server)
+		return grant{}, signedOutError{fmt.Errorf("the sign-in at %s has ended (%w): run wigwag login %s", r.server, err, r.server)}
 	}
 	return fresh, err
 }
@@ -177,19 +178,9 @@ func whyRefused(resp *http.Response, text []byte) string {
 
 // oneLine is a text of somebody else as it may stand on a terminal.
 func oneLine(s string) string {
-	s = printable(s)
+	s = terminal.Line(s)
 	if runes := []rune(s); len(runes) > 500 {
 		return string(runes[:500]) + "…"
 	}
 	return s
-}
-
-// printable is text without what is not seen or steers a terminal.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return ' '
-		}
-		return c
-	}, strings.ToValidUTF8(s, ""))
 }

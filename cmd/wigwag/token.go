@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -32,6 +33,9 @@ func (h *tokenHolder) do(ctx context.Context, method string, id string, in, out 
 		return err
 	}
 	server, err := kept.choose(h.server)
+	if _, signedOut := errors.AsType[signedOutError](err); signedOut {
+		return fmt.Errorf("%w; on the server's own machine, give --user NAME", err)
+	}
 	if err != nil {
 		return err
 	}
