@@ -45,8 +45,8 @@ type user struct {
 	name, token string
 }
 
-// start runs a server.
-func start(t *testing.T) *lab {
+// start runs a server, with what further flags an attack is about.
+func start(t *testing.T, args ...string) *lab {
 	t.Helper()
 	made, err := furnished()
 	if err != nil {
@@ -63,7 +63,7 @@ func start(t *testing.T) *lab {
 	}
 	ctx, kill := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(kill)
-	p, listens, err := servertest.Launch(ctx, "--data", l.dir)
+	p, listens, err := servertest.Launch(ctx, append(args, "--data", l.dir)...)
 	if err != nil {
 		t.Fatal(err)
 	}
