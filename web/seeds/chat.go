@@ -62,9 +62,10 @@ func (s *Server) streamMessage(w http.ResponseWriter, r *http.Request, a hub.Act
 		leave()
 		return err
 	}
+	ctx := context.WithoutCancel(r.Context())
 	go func() { // ends within its 20 s, or by Shutdown
 		defer leave()
-		s.play(context.WithoutCancel(r.Context()), stream, hub.Split(text, hub.Word, maxParts))
+		s.play(ctx, stream, hub.Split(text, hub.Word, maxParts))
 	}()
 	n := s.o.Events.Streams()
 	endpoint.WriteJSON(w, http.StatusOK, sent{Success: true, Message: fmt.Sprintf("Streaming has started, to %d open streams.", n), Recipients: n, StreamID: stream.ID()})
