@@ -109,9 +109,13 @@ func (t *turns) share(user string) (places chan struct{}, leave func()) {
 // more in the range.
 func readPage(ctx context.Context, log Log, r Range) (records []Record, more bool, err error) {
 	records, err = log.Read(ctx, r)
-	size := 0
+	return records, len(records) >= r.Limit || r.Bytes > 0 && sizeOf(records) >= r.Bytes, storeError(err)
+}
+
+// sizeOf is how long the data of records is.
+func sizeOf(records []Record) (bytes int) {
 	for _, rec := range records {
-		size += len(rec.Data)
+		bytes += len(rec.Data)
 	}
-	return records, len(records) >= r.Limit || r.Bytes > 0 && size >= r.Bytes, storeError(err)
+	return bytes
 }

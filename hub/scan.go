@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 )
@@ -9,8 +10,13 @@ import (
 // Bounds of looking through a log for what is wanted of it.
 const (
 	maxScanned      = 20_000  // records looked at for one answer
-	maxScannedBytes = 8 << 20 // of them; the last page may exceed it
-	scanPage        = 256     // records read at a time, or pageBytes
+	maxScannedBytes = 8 << 20 // of them; the last chunk may exceed either
+	chunkLimit      = 1_000   // records read at a time, or
+	chunkBytes      = 1 << 20 // of them; the last one may exceed it
+	// chunkWidth is how many sequences the first chunk backwards covers, and
+	// chunkStep by how much the next is wider, or narrower.
+	chunkWidth = 256
+	chunkStep  = 4
 )
 
 // span is a part of a log, and from which end it is read.
@@ -62,23 +68,23 @@ type scanned struct {
 	cut   bool   // the looking stopped at a bound, with less than was asked for
 }
 
-// scanLog looks through a span for the first of what is wanted, by pages that
+// scanLog looks through a span for the first of what is wanted, by chunks that
 // take a turn each: at most so many, and no further ones once they are pageBytes
 // long.
 func (h *Hub) scanLog(ctx context.Context, a Actor, log kept, s span, subjects []string, limit int, wanted func(Record) (entry, bool)) (scanned, error) {
 	out := scanned{next: s.next}
-	r := Range{Subjects: subjects, After: s.after, Before: s.before, Limit: scanPage, Bytes: pageBytes, Latest: s.backwards}
+	chunks := chunks{log: log, span: s, subjects: subjects, limit: limit + 1, width: chunkWidth}
 	foundBytes := 0
 	full := func() bool { return len(out.found) == limit || foundBytes >= pageBytes }
-	page := func() (looked, size int, more bool, err error) {
+	look := func() (looked, size int, more bool, err error) {
 		release, err := h.looks.take(ctx, a)
 		if err != nil {
 			return 0, 0, false, err
 		}
 		defer release()
-		records, more, err := readPage(ctx, log, r)
-		if s.backwards {
-			slices.Reverse(records)
+		records, more, err := chunks.read(ctx)
+		if err != nil {
+			return 0, 0, false, err
 		}
 		for _, rec := range records {
 			size += len(rec.Data)
@@ -92,10 +98,13 @@ func (h *Hub) scanLog(ctx context.Context, a Actor, log kept, s span, subjects [
 			}
 			out.next = rec.Seq
 		}
-		return len(records), size, more, err
+		if more {
+			out.next = chunks.position()
+		}
+		return len(records), size, more, nil
 	}
 	for looked, size := 0, 0; ; {
-		n, bytes, more, err := page()
+		n, bytes, more, err := look()
 		if err != nil || !more {
 			return out, err
 		}
@@ -103,12 +112,75 @@ func (h *Hub) scanLog(ctx context.Context, a Actor, log kept, s span, subjects [
 			out.more, out.cut = true, !full()
 			return out, nil
 		}
-		if s.backwards {
-			r.Before = out.next
-		} else {
-			r.After = out.next
+	}
+}
+
+// chunks read a span from one end to the other. What is left of it is still to
+// be read.
+type chunks struct {
+	span
+	log      kept
+	subjects []string
+	limit    int    // of the next chunk forwards
+	width    uint64 // of the next chunk backwards, in sequences
+	began    bool
+}
+
+// position is how far was read.
+func (c *chunks) position() uint64 {
+	if c.backwards {
+		return c.before
+	}
+	return c.after
+}
+
+// read returns the next chunk in the direction of the span, which may be empty.
+// more tells that there may be another.
+func (c *chunks) read(ctx context.Context) (records []Record, more bool, err error) {
+	if c.backwards {
+		return c.readBack(ctx)
+	}
+	records, more, err = readPage(ctx, c.log, Range{Subjects: c.subjects, After: c.after, Before: c.before, Limit: c.limit, Bytes: chunkBytes})
+	if len(records) > 0 {
+		c.after = records[len(records)-1].Seq
+	}
+	c.limit = min(chunkStep*c.limit, chunkLimit)
+	return records, more, err
+}
+
+// readBack reads all that the newest sequences of the span have. A log is read
+// forwards, so the chunk is made narrower until it is read as a whole; that way
+// hardly anything is read twice, which it would be by [Range].Latest.
+func (c *chunks) readBack(ctx context.Context) (records []Record, more bool, err error) {
+	if !c.began {
+		state, err := c.log.State(ctx)
+		if err != nil {
+			return nil, false, storeError(err)
+		}
+		c.began = true
+		c.after = max(c.after, state.First-1)
+		if c.before == 0 || c.before > state.Last {
+			c.before = state.Last + 1
 		}
 	}
+	for c.before > c.after+1 {
+		low := c.before - 1 - min(c.width, c.before-1-c.after)
+		records, full, err := readPage(ctx, c.log, Range{Subjects: c.subjects, After: low, Before: c.before, Limit: chunkLimit, Bytes: chunkBytes})
+		if err != nil {
+			return nil, false, err
+		}
+		if width := c.before - 1 - low; full && width > 1 {
+			c.width = max(1, width/chunkStep)
+			continue
+		}
+		c.before = low + 1
+		if len(records) < chunkLimit/chunkStep && sizeOf(records) < chunkBytes/chunkStep {
+			c.width = min(chunkStep*c.width, math.MaxUint32)
+		}
+		slices.Reverse(records)
+		return records, low > c.after, nil
+	}
+	return nil, false, nil
 }
 
 // CursorAt is the cursor after which is what was stored at a time or later. It
