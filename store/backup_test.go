@@ -60,6 +60,9 @@ func TestBackupUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	if ok, err := st.Bucket(Marks).Put(t.Context(), "bob", []byte("a mark"), 0); !ok || err != nil {
+		t.Fatalf("%t, %v", ok, err)
+	}
 	await(t, "there is load", func() bool { return state(t, st.Messages()).Last > 1000 })
 	before := state(t, st.Messages())
 	var file bytes.Buffer
@@ -103,6 +106,9 @@ func TestBackupUnderLoad(t *testing.T) {
 		}
 	}
 	same(t, "lines", read(t, other.Lines(), Range{Limit: 1000}), read(t, st.Lines(), Range{Limit: 1000}))
+	if v, _ := other.Bucket(Marks).Get("bob"); string(v) != "a mark" {
+		t.Errorf("a read mark is %q", v)
+	}
 	if n := len(other.Bucket(Users).values); n != 80 {
 		t.Errorf("%d users", n)
 	}
