@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"wigwag/hub"
+	"wigwag/web/pipetest"
 )
 
 // TestHeartbeat: a stream on which nothing happens shows every 15 seconds that
@@ -217,8 +218,8 @@ func (l *stuckLog) State(ctx context.Context) (hub.State, error) {
 // come again; who listens from now on does not wait with them.
 func TestManyResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log, p := &stuckLog{Log: newLog()}, newPipes()
-		f := serve(t, log, Limits{}, p, p.dial)
+		log, p := &stuckLog{Log: newLog()}, pipetest.Listen()
+		f := serve(t, log, Limits{}, p, p.Dial)
 		f.within = time.Hour
 		from := f.hub.Head()
 		log.stuck.Store(true)

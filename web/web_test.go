@@ -23,6 +23,7 @@ import (
 	"wigwag/auth"
 	"wigwag/hub"
 	"wigwag/transport/sse"
+	"wigwag/web/pipetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -185,52 +186,11 @@ func startOver(t *testing.T, log hub.Log, limits Limits) *fixture {
 func inBubble(t *testing.T, limits Limits, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
-		f := serve(t, newLog(), limits, p, p.dial)
+		p := pipetest.Listen()
+		f := serve(t, newLog(), limits, p, p.Dial)
 		f.within = time.Hour // beyond every lifetime
 		test(t, f)
 	})
-}
-
-// pipes is a net.Listener in memory.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	end   func()
-}
-
-func newPipes() *pipes {
-	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	p.end = sync.OnceFunc(func() { close(p.done) })
-	return p
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.end()
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case p.conns <- there:
-		return here, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // ask makes a request as a user. Headers are "Name: value".

@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -25,6 +23,7 @@ import (
 	"wigwag/transport/sse"
 	"wigwag/web"
 	"wigwag/web/endpoint"
+	"wigwag/web/pipetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -106,8 +105,7 @@ func inBubble(t *testing.T, test func(t *testing.T, l *lab)) {
 				mux.Handle(path, h)
 			}
 		}
-		p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-		p.end = sync.OnceFunc(func() { close(p.done) })
+		p := pipetest.Listen()
 		server := &http.Server{
 			Handler:           auth.Bearer(auth.BearerOptions{Verifier: tokens{}, Logger: logger})(mux),
 			ReadHeaderTimeout: 10 * time.Second,
@@ -115,7 +113,7 @@ func inBubble(t *testing.T, test func(t *testing.T, l *lab)) {
 		}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(p) }()
-		transport := &http.Transport{DialContext: p.dial}
+		transport := &http.Transport{DialContext: p.Dial}
 		l.client = &http.Client{Transport: transport}
 		t.Cleanup(func() {
 			l.drain(t)
@@ -140,41 +138,6 @@ func (l *lab) drain(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	_ = l.events.Shutdown(ctx) // a reader that has stopped is cut off by the server's end
-}
-
-// pipes is a net.Listener in memory.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	end   func()
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.end()
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case p.conns <- there:
-		return here, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // ask makes a request as a user. Headers are "Name: value".
