@@ -65,6 +65,7 @@ type Server struct {
 
 	endpoints endpoint.Server
 	calls     *gate.Gate
+	streams   streamLimits
 
 	draining context.Context //nolint:containedctx // the life of the server, not of a request
 	drain    context.CancelFunc
@@ -91,7 +92,7 @@ func New(o Options) *Server {
 	if o.MaxCalls == 0 {
 		o.MaxCalls = 10_000
 	}
-	s.calls = gate.New(o.MaxCalls, s.maxOfUser)
+	s.calls, s.streams = gate.New(o.MaxCalls, s.maxOfUser), defaultStreamLimits()
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s
 }
@@ -123,30 +124,40 @@ func (s *Server) Handlers() map[string]http.Handler {
 	handle := func(path string, methods endpoint.Methods) { handlers[path] = s.endpoints.Handler(methods) }
 
 	handle("/api/rooms", endpoint.Methods{
-		"GET":  s.call(read, s.listRooms, "after", "limit"),
-		"POST": s.call(write, s.openRoom),
+		"GET":  s.Call(read, s.listRooms, "after", "limit"),
+		"POST": s.Call(write, s.openRoom),
 	})
-	handle(room, endpoint.Methods{"GET": s.call(read, s.showRoom)})
-	handle(room+"/members", endpoint.Methods{"GET": s.call(read, s.listMembers, "after", "limit")})
-	handle("/api/presence", endpoint.Methods{"GET": s.call(read, s.listPresent, "room", "after", "limit")})
+	handle(room, endpoint.Methods{"GET": s.Call(read, s.showRoom)})
+	handle(room+"/members", endpoint.Methods{"GET": s.Call(read, s.listMembers, "after", "limit")})
+	handle("/api/presence", endpoint.Methods{"GET": s.Call(read, s.listPresent, "room", "after", "limit")})
 	for _, place := range []string{room, person} {
 		handle(place+"/messages", endpoint.Methods{
-			"GET":  s.call(read, s.history, "after", "before", "limit"),
-			"POST": s.call(write, s.send),
+			"GET":  s.Call(read, s.history, "after", "before", "since", "limit"),
+			"POST": s.Call(write, s.send),
 		})
-		handle(place+"/typing", endpoint.Methods{"POST": s.call(write, s.typing)})
+		stream := s.long(write, s.streamText)
+		handle(place+"/stream", endpoint.Methods{"POST": stream, "PUT": stream}) // curl -T - is a PUT
+		handle(place+"/typing", endpoint.Methods{"POST": s.Call(write, s.typing)})
 	}
+	handle(room+"/members/{user}", endpoint.Methods{"PUT": s.Call(write, s.invite), "DELETE": s.Call(write, s.expel)})
 	handle("/api/notifications", endpoint.Methods{
-		"POST": s.call(auth.ScopeNotify, s.notify),
+		"GET":  s.Call(read, s.listNotifications, "after", "before", "limit", "unread"),
+		"POST": s.Call(auth.ScopeNotify, s.notify),
 	})
+	handle("/api/notifications/unread", endpoint.Methods{"GET": s.Call(read, s.unread)})
+	handle("/api/notifications/read", endpoint.Methods{"POST": s.Call(write, s.markRead)})
 	handle("/api/logs", endpoint.Methods{
-		"POST": s.call(auth.ScopeLogsWrite, s.writeLog),
+		"GET":  s.Call(auth.ScopeLogsRead, s.listLines, "level", "logger", "since", "until", "after", "before", "limit"),
+		"POST": s.Call(auth.ScopeLogsWrite, s.writeLog),
 	})
+	handle("/api/search", endpoint.Methods{"GET": s.Call(read, s.search, "q", "room", "to", "sender", "before", "limit")})
 	return handlers
 }
 
-// call is an endpoint that ends soon.
-func (s *Server) call(needed auth.Scopes, do endpoint.Func, parameters ...string) endpoint.Func {
+// Call makes a function that ends soon an endpoint for requests whose tokens have
+// the scopes, which takes these parameters in the query. It is also for other
+// routes: what a user may have running, and how often, is counted together.
+func (s *Server) Call(needed auth.Scopes, do endpoint.Func, parameters ...string) endpoint.Func {
 	return s.long(needed, func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), callWithin)
 		defer cancel()
@@ -154,9 +165,7 @@ func (s *Server) call(needed auth.Scopes, do endpoint.Func, parameters ...string
 	}, parameters...)
 }
 
-// long is an endpoint for requests whose tokens have the scopes, which takes
-// these parameters in the query. A user has so many at a time and not more, and
-// is here.
+// long is Call for what may last. Who asks is here.
 func (s *Server) long(needed auth.Scopes, do endpoint.Func, parameters ...string) endpoint.Func {
 	writes := needed&^(auth.ScopeChatRead|auth.ScopeLogsRead) != 0
 	return func(w http.ResponseWriter, r *http.Request) error {

@@ -7,6 +7,30 @@ import (
 	"wigwag/web/endpoint"
 )
 
+// listLines looks through log lines within bounds; cut says that it stopped at
+// one, and goes on from next.
+func (s *Server) listLines(w http.ResponseWriter, r *http.Request) error {
+	q := queryOf(r)
+	asked := hub.LineQuery{
+		Level: hub.LineLevel(q.text("level")), Logger: q.text("logger"), Since: q.time("since"), Until: q.time("until"),
+		After: q.text("after"), Before: q.text("before"), Limit: q.limit(),
+	}
+	if q.err != nil {
+		return q.err
+	}
+	found, err := s.hub.Lines(r.Context(), s.actor(r.Context()), asked)
+	if err != nil {
+		return err
+	}
+	endpoint.WriteTagged(w, r, struct {
+		Lines []hub.LogLine `json:"lines"`
+		Next  string        `json:"next"`
+		More  bool          `json:"more"`
+		Cut   bool          `json:"cut"`
+	}{list(found.Lines), found.Next, found.More, found.Cut})
+	return nil
+}
+
 func (s *Server) writeLog(w http.ResponseWriter, r *http.Request) error {
 	key, err := keyOf(r)
 	if err != nil {

@@ -16,7 +16,7 @@ const (
 
 func (s *Server) history(w http.ResponseWriter, r *http.Request) error {
 	q := queryOf(r)
-	asked := hub.HistoryQuery{Target: target(r), After: q.text("after"), Before: q.text("before"), Limit: q.limit()}
+	asked := hub.HistoryQuery{Target: target(r), After: q.text("after"), Before: q.text("before"), Since: q.time("since"), Limit: q.limit()}
 	if q.err != nil {
 		return q.err
 	}
@@ -68,5 +68,29 @@ func (s *Server) typing(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	endpoint.NoContent(w)
+	return nil
+}
+
+// search looks through messages within bounds; cut says that there may be more
+// than was looked at.
+func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
+	q := queryOf(r)
+	asked := hub.SearchQuery{
+		Text: q.text("q"), Target: hub.Target{Room: q.text("room"), To: q.text("to")},
+		Sender: q.text("sender"), Before: q.text("before"), Limit: q.limit(),
+	}
+	if q.err != nil {
+		return q.err
+	}
+	found, err := s.hub.Search(r.Context(), s.actor(r.Context()), asked)
+	if err != nil {
+		return err
+	}
+	endpoint.WriteTagged(w, r, struct {
+		Messages []hub.Message `json:"messages"`
+		Next     string        `json:"next,omitempty"`
+		More     bool          `json:"more"`
+		Cut      bool          `json:"cut"`
+	}{list(found.Messages), found.Next, found.More, found.Cut})
 	return nil
 }

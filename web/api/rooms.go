@@ -121,3 +121,20 @@ func (s *Server) people(r *http.Request, of hub.Target) (people []hub.Person, ne
 	people, next = page(all, func(p hub.Person) string { return p.Name }, after, limit)
 	return list(people), next, nil
 }
+
+func (s *Server) invite(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.hub.Invite(r.Context(), s.actor(r.Context()), r.PathValue("room"), r.PathValue("user")); err != nil {
+		return err
+	}
+	endpoint.NoContent(w)
+	return nil
+}
+
+// expel ends a membership: one's own, or as the room's creator anybody's.
+func (s *Server) expel(w http.ResponseWriter, r *http.Request) error {
+	if err := s.hub.Expel(r.Context(), s.actor(r.Context()), r.PathValue("room"), r.PathValue("user")); err != nil {
+		return err
+	}
+	endpoint.NoContent(w)
+	return nil
+}

@@ -182,6 +182,7 @@ func TestProblems(t *testing.T) {
 		{endpoint.Invalid("limit", "is %d", 5), 400, false},
 		{&endpoint.Problem{Status: 429, RetryAfter: time.Millisecond}, 429, true},
 		{&hub.Error{Code: hub.Invalid}, 400, false},
+		{&hub.Error{Code: hub.Forbidden}, 403, false},
 		{&hub.Error{Code: hub.NotFound}, 404, false},
 		{fmt.Errorf("send: %w", &hub.Error{Code: hub.Conflict}), 409, false},
 		{&hub.Error{Code: hub.Reset}, 410, false},

@@ -84,6 +84,8 @@ func FromHub(err error) *Problem {
 	}
 	p := &Problem{Status: http.StatusBadRequest, Detail: e.Error(), Code: string(e.Code), Argument: e.Arg, Oldest: e.Oldest, Reason: e.Reason}
 	switch e.Code {
+	case hub.Forbidden:
+		p.Status = http.StatusForbidden
 	case hub.NotFound:
 		p.Status = http.StatusNotFound
 	case hub.Conflict:
