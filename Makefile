@@ -50,11 +50,13 @@ conformance: conformance/node_modules/.package-lock.json
 
 # Real clients against the built program: mcp-go's, the Go SDK's, the
 # TypeScript SDK's two. In signin those two, mcp-remote and the Inspector are
-# given its address alone.
-clients: build clients/typescript/node_modules/.package-lock.json clients/signin/node_modules/.package-lock.json
+# given its address alone. In seeds are those of docs/seeds.md, in proxied nginx
+# and Caddy are in between.
+clients: build $(addsuffix /node_modules/.package-lock.json,clients/typescript clients/signin clients/seeds)
 	go test -race ./clients/...
 	cd clients/gosdk && go test -race -count=1 ./...
 	cd clients/typescript && npm test
+	cd clients/seeds && npm test
 	go build -o bin/ ./clients/browser/browse
 	cd clients/signin && npm test
 

@@ -8,10 +8,12 @@ import { fileURLToPath } from 'node:url';
 const binary = process.env.WIGWAG_BINARY ?? fileURLToPath(new URL('../../bin/wigwag', import.meta.url));
 export const password = 'not-a-secret-in-tests'; // of the user admin
 
-// Starts wigwag serve with more args on a free port and signs in. stop() tells
-// it to stop and fails unless it exits with 0; log() is what it has logged.
+// Starts wigwag serve with more args on a free port, in memory without --data, and
+// signs in. stop() tells it to stop and fails unless it exits with 0, kill() ends
+// it at once; log() is what it has logged.
 export async function startServer(...args) {
-    const child = spawn(binary, ['serve', '--memory', '--addr', '127.0.0.1:0', ...args], {
+    if (!args.includes('--data')) args.unshift('--memory');
+    const child = spawn(binary, ['serve', '--addr', '127.0.0.1:0', ...args], {
         env: { ...process.env, WIGWAG_ADMIN_PASSWORD: password },
         stdio: ['ignore', 'ignore', 'pipe']
     });
@@ -38,7 +40,11 @@ export async function startServer(...args) {
         const [code, signal] = await exited;
         if (code !== 0) throw new Error(`wigwag serve, told to stop: exit ${code}, signal ${signal}\n${log}`);
     }
-    return { url, token, stop, log: () => log };
+    async function kill() {
+        child.kill('SIGKILL');
+        await exited;
+    }
+    return { url, token, stop, kill, log: () => log };
 }
 
 // Starts a proxy in front of a server that cuts the first answer to a POST that
