@@ -201,8 +201,16 @@ func TestLostMembership(t *testing.T) {
 	for _, attack := range onRooms() {
 		same(t, attack.by(l.mallory, "vault"), attack.by(l.mallory, "attic"), "vault", "attic")
 	}
-	if audit := l.wigwag("audit", "--user", "mallory"); !strings.Contains(audit, `"action":"room.remove","target":"mallory","outcome":"ok","detail":"vault"`) {
-		t.Errorf("the audit does not tell:\n%s", audit)
+	audit := l.wigwag("audit")
+	for _, told := range []string{
+		`"action":"room.remove","target":"mallory","outcome":"ok","detail":"vault"`,
+		`"action":"room.open","actor":"alice","target":"vault","remote":"127.0.0.1","outcome":"ok"`,
+		`"action":"room","actor":"mallory","target":"vault","outcome":"refused","detail":"not a member"`,
+		`"action":"room","actor":"mallory","target":"attic","outcome":"refused","detail":"there is no such room"`,
+	} {
+		if !strings.Contains(audit, told) {
+			t.Errorf("the audit does not tell %s:\n%s", told, audit)
+		}
 	}
 	for _, args := range []string{`{"room":"vault","after":%q}`, `{"after":%q}`} {
 		if a := l.mallory.call("read_messages", fmt.Sprintf(args, first)); strings.Contains(a.body, "4711") {

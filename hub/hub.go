@@ -94,6 +94,7 @@ type Options struct {
 	Ready func() error
 
 	Observer Observer // nil: nobody is told
+	Trail    Trail    // nil: nobody is told
 
 	// Bounds. Those of a user may be negative: no bound of its own, for when all
 	// are the same user.
@@ -130,6 +131,7 @@ type Hub struct {
 	looks   *turns // of everybody else
 
 	observer Observer
+	trail    Trail
 
 	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
 	endWaits context.CancelFunc
@@ -167,6 +169,9 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
 	}
+	if o.Trail == nil {
+		o.Trail = untold{}
+	}
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	} else {
@@ -190,7 +195,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		replays: newTurns(maxReplays, cmp.Or(o.MaxReadsPerUser, maxUserTurns)),
 		looks:   newTurns(maxLooks, cmp.Or(o.MaxReadsPerUser, maxUserTurns)),
 
-		observer: o.Observer,
+		observer: o.Observer, trail: o.Trail,
 	}
 	h.waits, h.endWaits = context.WithCancel(context.Background())
 	life, end := context.WithCancel(context.Background())

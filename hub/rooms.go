@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -91,6 +92,7 @@ func (h *Hub) findRoom(a Actor, arg, name string) (*room, error) {
 	if r := h.visible(a, name); r != nil {
 		return r, nil
 	}
+	h.trail.RoomMissed(a, name, h.rooms.get(name) != nil)
 	return nil, noSuchRoom(arg, name)
 }
 
@@ -169,9 +171,12 @@ func (h *Hub) OpenRoom(ctx context.Context, a Actor, spec RoomSpec) (opened Room
 	if err := h.checkSpec(spec); err != nil {
 		return Room{}, false, err
 	}
-	r, created, err := h.rooms.change(ctx, spec.Name, func(r *room) (*roomRecord, error) {
+	r, created, err := h.alter(ctx, a, spec.Name, func(r *room) (*roomRecord, error) {
 		return h.rooms.openLocked(r, a, spec)
-	}, h.applyRoom)
+	})
+	if errors.Is(err, ErrNotFound) { // the name is that of a room which the actor may not see
+		h.trail.RoomMissed(a, spec.Name, true)
+	}
 	if err != nil {
 		return Room{}, false, err
 	}
@@ -262,7 +267,7 @@ func (h *Hub) Invite(ctx context.Context, a Actor, name, user string) (Room, err
 		return Room{}, err
 	}
 	add := with(name, user)
-	r, _, err := h.rooms.change(ctx, name, func(r *room) (*roomRecord, error) {
+	r, _, err := h.alter(ctx, a, name, func(r *room) (*roomRecord, error) {
 		switch {
 		case !r.admits(a): // any more
 			return nil, noSuchRoom("room", name)
@@ -270,7 +275,7 @@ func (h *Hub) Invite(ctx context.Context, a Actor, name, user string) (Room, err
 			return nil, nil
 		}
 		return add(r)
-	}, h.applyRoom)
+	})
 	if err != nil {
 		return Room{}, err
 	}
@@ -303,7 +308,7 @@ func (h *Hub) Expel(ctx context.Context, a Actor, name, user string) error {
 		return err
 	}
 	remove := without(name, user)
-	_, _, err := h.rooms.change(ctx, name, func(r *room) (*roomRecord, error) {
+	_, _, err := h.alter(ctx, a, name, func(r *room) (*roomRecord, error) {
 		switch {
 		case !r.admits(a): // any more
 			return nil, noSuchRoom("room", name)
@@ -311,7 +316,7 @@ func (h *Hub) Expel(ctx context.Context, a Actor, name, user string) error {
 			return nil, refuse(Forbidden, "user", "%s is not you; only who opened room %s may make others leave it", quote(user), quote(name))
 		}
 		return remove(r)
-	}, h.applyRoom)
+	})
 	return err
 }
 

@@ -74,7 +74,7 @@ func (k *kept) stand(ctx context.Context, ho hub.Options, logger *slog.Logger) (
 	ho.Log, ho.Lines = k.store.Messages(), k.store.Lines()
 	ho.Rooms, ho.Keys = k.store.Bucket(store.Rooms), k.store.Bucket(store.Idempotency)
 	ho.Marks = k.store.Bucket(store.Marks)
-	ho.Ready, ho.Logger = k.store.Ready, logger
+	ho.Ready, ho.Logger, ho.Trail = k.store.Ready, logger, roomTrail{k.audit}
 	k.hub, err = hub.New(ctx, ho)
 	return err
 }
@@ -90,6 +90,28 @@ type loudLog struct {
 func (l loudLog) Append(ctx context.Context, e auth.LogEntry) (auth.LogRecord, error) {
 	l.logger.LogAttrs(ctx, slog.LevelInfo, "audit", slog.Any("event", json.RawMessage(e.Data)))
 	return l.Log.Append(ctx, e)
+}
+
+// roomTrail is the audit's part of what happens in the hub.
+type roomTrail struct{ audit auth.Audit }
+
+// RoomChanged implements [hub.Trail].
+func (t roomTrail) RoomChanged(ctx context.Context, a hub.Actor, c hub.RoomChange) {
+	e := auth.Event{Action: "room." + c.What, Actor: a.Name, Target: c.Room}
+	if c.User != "" {
+		e.Target, e.Detail = c.User, c.Room
+	}
+	t.audit.Record(ctx, e)
+}
+
+// RoomMissed implements [hub.Trail]. That somebody looks for rooms is worth
+// remembering, whether they are there or not.
+func (t roomTrail) RoomMissed(a hub.Actor, room string, there bool) {
+	why := "there is no such room"
+	if there {
+		why = "not a member"
+	}
+	t.audit.Record(context.Background(), auth.Event{Action: "room", Actor: a.Name, Client: a.Via, Target: room, Outcome: "refused", Detail: why})
 }
 
 // secretSize is the size of a [kept.secret], in bytes.
