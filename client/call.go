@@ -72,7 +72,7 @@ func take(ctx context.Context, res *http.Response, out any) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return asLost(cause(ctx, err))
+		return asBroken(cause(ctx, err))
 	case len(body) > maxAnswer:
 		return foreign(res, "the answer has more than %d bytes", maxAnswer)
 	}

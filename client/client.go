@@ -28,7 +28,6 @@ import (
 
 // Bounds of what is waited for and of what is taken in.
 const (
-	dialWithin = 10 * time.Second
 	// answerWithin bounds one attempt at a call, and of a stream what the
 	// server takes to take a part.
 	answerWithin = 30 * time.Second
@@ -48,7 +47,8 @@ type Options struct {
 	Token func(context.Context) (string, error)
 	// HTTP makes the requests; nil: a client with timeouts of its own. Its
 	// Timeout and CheckRedirect are not used: streams have no end, and no
-	// redirect is followed with the token.
+	// redirect is followed with the token. With it, [Client.Stream] notices a
+	// connection that has broken when the text goes on.
 	HTTP *http.Client
 }
 
@@ -68,7 +68,7 @@ func New(o Options) *Client {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || c.server != u.Scheme+"://"+u.Host {
 		c.wrong = fmt.Errorf("the server %q is not of the form https://host or https://host:port", o.Server)
 	}
-	given := http.Client{Transport: newTransport()}
+	given := http.Client{Transport: newTransport((&net.Dialer{Timeout: dialWithin}).DialContext)}
 	if o.HTTP != nil {
 		given = *o.HTTP
 	}
@@ -76,22 +76,6 @@ func New(o Options) *Client {
 	given.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.http = &given
 	return c
-}
-
-// newTransport notices a server that has vanished: by TCP, and over HTTP/2,
-// where connections are shared, by pings.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialWithin}).DialContext,
-		TLSHandshakeTimeout:   dialWithin,
-		ResponseHeaderTimeout: answerWithin,
-		ExpectContinueTimeout: 2 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   8,
-		ForceAttemptHTTP2:     true,
-		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-	}
 }
 
 // Target is where a message goes: a room, or the direct room with the user To.

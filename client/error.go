@@ -78,6 +78,11 @@ func asLost(err error) error {
 	return &lostError{fmt.Errorf("no answer from the server: %w", err)}
 }
 
+// asBroken returns the error of an answer that broke off.
+func asBroken(err error) error {
+	return &lostError{fmt.Errorf("the connection has broken: %w", err)}
+}
+
 // errorOf reads an answer that is no success, and closes it.
 func errorOf(res *http.Response) *Error {
 	defer res.Body.Close()

@@ -44,8 +44,8 @@ func play(t *testing.T, steps []http.HandlerFunc, test func(t *testing.T, c *Cli
 		server := &http.Server{Handler: s} //nolint:gosec // its clients are those of the test
 		var served sync.WaitGroup
 		served.Go(func() { _ = server.Serve(pipes) })
-		transport := newTransport()
-		transport.Proxy, transport.DialContext = nil, pipes.dial
+		transport := newTransport(pipes.dial)
+		transport.Proxy = nil
 		tokens := []string{"first", "second", "third", "fourth"}
 		c := New(Options{
 			Server: "http://wigwag.test", HTTP: &http.Client{Transport: transport},

@@ -137,7 +137,7 @@ func (l *listening) connection(ctx context.Context) error {
 		case errors.Is(err, sse.ErrTooLarge):
 			return err
 		case err != nil:
-			return asLost(cause(ctx, err))
+			return asBroken(cause(ctx, err))
 		}
 		if !there {
 			l.attempts = 0

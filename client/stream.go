@@ -3,10 +3,13 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -48,10 +51,11 @@ func (c *Client) streamOnce(ctx context.Context, path string, text io.Reader) (s
 			return nil, errors.New("the server wants another token")
 		}
 		body = &upload{
-			text: text, done: ctx.Done(), parts: make(chan part),
+			text: text, done: ctx.Done(), closed: make(chan struct{}), parts: make(chan part),
 			stall: time.AfterFunc(answerWithin, func() { cancel(errNoAnswer) }),
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.server+path, body)
+		conn := &httptrace.ClientTrace{GotConn: body.goesBy}
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, conn), http.MethodPost, c.server+path, body)
 		if err != nil {
 			return nil, err
 		}
@@ -88,8 +92,14 @@ func (e *interruptedError) Unwrap() []error { return []error{ErrInterrupted, e.e
 // may be, so that is the business of a goroutine.
 type upload struct {
 	text  io.Reader
-	stall *time.Timer     // runs while what was read is being sent, and ends that
-	done  <-chan struct{} // closed when the request is over
+	stall *time.Timer // runs while what was read is being sent, and ends that
+
+	// Whatever ends a request, a transport of HTTP/1.1 tells only after the Read
+	// that it is in, so that has to know.
+	done   <-chan struct{} // closed when the request is over
+	gone   <-chan struct{} // closed when its connection is; nil if that cannot be known
+	closed chan struct{}   // closed by Close
+	once   sync.Once
 
 	state atomic.Int32
 	taken atomic.Int64 // bytes
@@ -126,6 +136,10 @@ func (u *upload) Read(p []byte) (int, error) {
 		case u.rest = <-u.parts:
 		case <-u.done:
 			return 0, errWithdrawn
+		case <-u.gone:
+			return 0, errWithdrawn
+		case <-u.closed:
+			return 0, errWithdrawn
 		}
 	}
 	n := copy(p, u.rest.text)
@@ -151,8 +165,22 @@ func (u *upload) pump() {
 	}
 }
 
-// Close leaves the text, which is the caller's, open.
-func (u *upload) Close() error { return nil }
+// goesBy notes the connection, which comes before the first Read.
+func (u *upload) goesBy(info httptrace.GotConnInfo) {
+	conn := info.Conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if watched, ok := conn.(*watchedConn); ok {
+		u.gone = watched.gone
+	}
+}
+
+// Close ends the reading. The text itself is the caller's.
+func (u *upload) Close() error {
+	u.once.Do(func() { close(u.closed) })
+	return nil
+}
 
 // withdraw tells that the text was not touched, and makes that last.
 func (u *upload) withdraw() bool {

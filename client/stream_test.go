@@ -114,6 +114,24 @@ func TestStreamInterrupted(t *testing.T) {
 	}
 }
 
+// TestStreamGone: that the connection has broken is noticed while the text has
+// nothing to read.
+func TestStreamGone(t *testing.T) {
+	read := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = r.Body.Read(make([]byte, 100))
+		vanish(w, r)
+	}
+	play(t, []http.HandlerFunc{read}, func(t *testing.T, c *Client, _ *script) {
+		reader, writer := io.Pipe()
+		time.AfterFunc(10*time.Minute, func() { _ = writer.Close() })
+		go func() { _, _ = io.WriteString(writer, "one") }()
+		began := time.Now()
+		if _, err := c.Stream(t.Context(), Target{}, reader); !errors.Is(err, ErrInterrupted) || time.Since(began) > time.Minute {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
 // TestStreamEnds: with its context, also while the text has nothing to read.
 func TestStreamEnds(t *testing.T) {
 	var parts []string
