@@ -51,29 +51,25 @@ func (h *Hub) alter(ctx context.Context, a Actor, name string, decide func(*room
 	return r, isNew, nil
 }
 
-// changesOf are what makes a room, nil for a new one, what it will be.
+// changesOf are what makes a room, nil for a new one, what it will be. That its
+// creator is a member goes without saying.
 func changesOf(name string, r *room, rec *roomRecord) (all []RoomChange) {
-	var members []string
-	switch {
-	case r == nil:
+	if r == nil {
 		all = append(all, RoomChange{Room: name, What: "open"})
-		members = []string{rec.Creator} // goes without saying
-	case r.topic != rec.Topic:
+		return append(all, membersChanged(name, "add", rec.Members, []string{rec.Creator})...)
+	}
+	if r.topic != rec.Topic {
 		all = append(all, RoomChange{Room: name, What: "topic"})
-		fallthrough
-	default:
-		members = r.members()
 	}
-	for _, user := range rec.Members {
-		if !slices.Contains(members, user) {
-			all = append(all, RoomChange{name, "add", user})
-		}
-	}
-	if r != nil {
-		for _, user := range members {
-			if !slices.Contains(rec.Members, user) {
-				all = append(all, RoomChange{name, "remove", user})
-			}
+	all = append(all, membersChanged(name, "add", rec.Members, r.members())...)
+	return append(all, membersChanged(name, "remove", r.members(), rec.Members)...)
+}
+
+// membersChanged are changes about those of users who are not among others.
+func membersChanged(room, what string, users, others []string) (all []RoomChange) {
+	for _, user := range users {
+		if !slices.Contains(others, user) {
+			all = append(all, RoomChange{room, what, user})
 		}
 	}
 	return all
