@@ -145,7 +145,7 @@ func TestLimitsPageConstants(t *testing.T) {
 	packages := map[string]constants{}
 	for name, dir := range map[string]string{
 		"wigwag": ".", "hub": "../../hub", "transport": "../../transport", "auth": "../../auth", "oauth": "../../auth/oauth", "account": "../../web/account",
-		"web": "../../web", "seeds": "../../web/seeds", "store": "../../store", "tools": "../../tools", "mcp": "../../mcp",
+		"web": "../../web", "api": "../../web/api", "endpoint": "../../web/endpoint", "seeds": "../../web/seeds", "store": "../../store", "tools": "../../tools", "mcp": "../../mcp",
 	} {
 		packages[name] = parseConstants(t, dir)
 	}

@@ -46,6 +46,7 @@ func routes(in *entrance, serving *surfaces, a *admission, logger *slog.Logger) 
 	for _, path := range slices.SortedFunc(maps.Keys(rest), longestFirst) {
 		r.Handle(path, withCookies.Handler(a.only(serving.seeds.WithCookie(in.identifyAPI(withPathValues(rest[path]))))))
 	}
+	r.Handle("/api/openapi.json", pages.Handler(a.only(serving.api.Description())))
 	for path, h := range in.pages {
 		r.Handle(path, a.only(h))
 	}

@@ -94,7 +94,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&l.MaxStreams, "max-streams", 10_000, "listening streams at a time; also sessions, and running calls")
 	f.IntVar(&l.MaxStreamsPerUser, "max-streams-per-user", 64, "listening streams one user may have (not with --auth=none)")
 	f.IntVar(&l.MaxCallsPerUser, "max-calls-per-user", 32, "calls one user may have running, and messages on their way in parts (not with --auth=none)")
-	f.IntVar(&s.callRate, "call-rate", 1000, "MCP requests a second of one user, and ten times as many at once; 0 is no limit (not with --auth=none)")
+	f.IntVar(&s.callRate, "call-rate", 1000, "requests a second of one user, over MCP and REST together, and ten times as many at once; 0 is no limit (not with --auth=none)")
 	f.IntVar(&s.sendRate, "send-rate", 100, "messages, notifications, log lines and new rooms a second of one user, and ten times as many at once; 0 is no limit (not with --auth=none)")
 	f.IntVar(&l.MaxSessionsPerUser, "max-sessions-per-user", 64, "MCP sessions one user may have; beyond it the one idle longest ends (not with --auth=none)")
 	f.DurationVar(&l.SessionIdle, "session-idle", 24*time.Hour, "an MCP session ends after so long without use")

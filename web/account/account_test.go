@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +76,71 @@ func (l *lab) form(t *testing.T, path string, fields url.Values, cookies ...*htt
 	w := httptest.NewRecorder()
 	l.Pages()[path].ServeHTTP(w, r)
 	return w
+}
+
+// What the description of REST has of accounts is what is served.
+func TestDescribed(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "api", "openapi.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(text, &described); err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t)
+	user, err := l.users.Authenticate(t.Context(), netip.Addr{}, "alice", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := l.tokens.Login(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+issued.Access)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		l.api[path].ServeHTTP(w, r)
+		return w
+	}
+	for path := range l.api {
+		methods := []string{}
+		for method, text := range described.Paths[path] {
+			if method == "parameters" {
+				continue
+			}
+			var operation struct {
+				RequestBody struct {
+					Content map[string]struct {
+						Schema struct{ Properties map[string]any }
+					}
+				}
+			}
+			if err := json.Unmarshal(text, &operation); err != nil {
+				t.Fatal(err)
+			}
+			method = strings.ToUpper(method)
+			methods = append(methods, method)
+			members := slices.Sorted(maps.Keys(operation.RequestBody.Content["application/json"].Schema.Properties))
+			if len(members) == 0 || path == "/api/login" {
+				continue
+			}
+			_, allowed, _ := strings.Cut(ask(method, path, `{"nonsense":1}`).Body.String(), "Allowed are ")
+			allowed, _, _ = strings.Cut(allowed, ".")
+			if got := slices.Sorted(slices.Values(strings.Split(allowed, ", "))); !slices.Equal(got, members) {
+				t.Errorf("%s %s takes %v, and is described with %v", method, path, got, members)
+			}
+		}
+		slices.Sort(methods)
+		allow := strings.ReplaceAll(ask("BREW", path, "").Header().Get("Allow"), ", HEAD", "")
+		if got := strings.Join(methods, ", "); got != allow {
+			t.Errorf("%s allows %s, and is described with %s", path, allow, got)
+		}
+	}
 }
 
 // Each form of the pages is shown, with what is wrong, and what was typed in is
