@@ -118,7 +118,7 @@ func (m *chatModel) enter() chatAction {
 
 // say shows something of the program's own.
 func (m *chatModel) say(text string) {
-	for _, line := range terminal.Wrap(terminal.Text(text), m.width(), 0) {
+	for _, line := range terminal.Wrap(terminal.Text(text), m.width()-2, 0) {
 		m.above = append(m.above, m.faint("* "+line))
 	}
 }
@@ -221,11 +221,10 @@ func (m *chatModel) status(now time.Time) string {
 	if m.opening != "" {
 		parts = append(parts, "going to "+terminal.Line(m.opening))
 	}
-	parts = append(parts, m.connection(now))
 	if m.unsent > 0 {
 		parts = append(parts, fmt.Sprintf("sending %d", m.unsent))
 	}
-	return "-- " + strings.Join(parts, " | ")
+	return "-- " + strings.Join(append(parts, m.connection(now)), " | ")
 }
 
 func (m *chatModel) connection(now time.Time) string {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +24,8 @@ import (
 //	stop                    ends it
 //	browse NAME PASSWORD    is a person at the browser that wigwag login opened
 //	mode PERMISSIONS FILE   checks a file's
+//	exits CODE PROGRAM...   is exec of a program that ends with this code
+//	signed NAME [SCOPE]     is NAME, by a token in $WIGWAG_TOKEN
 //
 // The password of admin is $PASSWORD.
 func TestScripts(t *testing.T) {
@@ -35,7 +40,7 @@ func TestScripts(t *testing.T) {
 				Files: []string{file},
 				Setup: s.setup,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"server": s.server, "stop": s.stop, "browse": s.browse, "mode": s.mode,
+					"server": s.server, "stop": s.stop, "browse": s.browse, "mode": s.mode, "exits": s.exits, "signed": s.signed,
 				},
 				RequireExplicitExec: true,
 			})
@@ -133,4 +138,34 @@ func (s *script) mode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := info.Mode(); got.String() != args[0] && (got&fs.ModePerm).String() != args[0] {
 		ts.Fatalf("%s has the permissions %s, want %s", args[1], got, args[0])
 	}
+}
+
+func (s *script) exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
+	}
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		code = exit.ExitCode()
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("it exits with %d, not %s", code, args[0])
+	}
+}
+
+func (s *script) signed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: signed NAME [SCOPE]")
+	}
+	create := []string{"token", "create", "script", "--user", args[0]}
+	if len(args) == 2 {
+		create = append(create, "--scope", args[1])
+	}
+	ts.Check(ts.Exec("wigwag", create...))
+	ts.Setenv("WIGWAG_SERVER", s.program.url)
+	ts.Setenv("WIGWAG_TOKEN", strings.TrimSpace(ts.ReadFile("stdout")))
 }
