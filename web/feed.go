@@ -12,6 +12,7 @@ import (
 	"wigwag/auth"
 	"wigwag/hub"
 	"wigwag/transport/sse"
+	"wigwag/web/endpoint"
 )
 
 const (
@@ -75,10 +76,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, asked func(*http.
 // stream returns an error only before it has begun to answer.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, asked func(*http.Request) (Feed, error)) error {
 	if r.Method != http.MethodGet {
-		return &refusal{status: http.StatusMethodNotAllowed, header: "Allow", value: http.MethodGet, detail: "events are a stream, opened with GET"}
+		w.Header().Set("Allow", http.MethodGet)
+		return &endpoint.Problem{Status: http.StatusMethodNotAllowed, Detail: "events are a stream, opened with GET"}
 	}
 	if !acceptsEvents(r) {
-		return &refusal{status: http.StatusNotAcceptable, detail: "Accept must allow " + sse.ContentType}
+		return &endpoint.Problem{Status: http.StatusNotAcceptable, Detail: "Accept must allow " + sse.ContentType}
 	}
 	id, ok := auth.FromContext(r.Context())
 	if !ok {
@@ -89,7 +91,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, asked func(*http
 		return err
 	}
 	if challenge, ok := s.permit(r.Context(), f.Scopes); !ok {
-		return &refusal{http.StatusForbidden, "WWW-Authenticate", challenge, "the token is not good for this: it lacks a scope, which the header WWW-Authenticate names", RefusedScope}
+		return &refusal{&endpoint.Problem{
+			Status: http.StatusForbidden, Challenge: challenge,
+			Detail: "the token is not good for this: it lacks a scope, which the header WWW-Authenticate names",
+		}, RefusedScope}
 	}
 	if s.overloaded() {
 		return unavailable(RefusedMemory, "the server is short of memory and takes nothing new; try again later")
@@ -105,7 +110,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, asked func(*http
 	ctx, remove := s.opened.add(ctx)
 	defer remove()
 	if s.revoked(ctx) {
-		return &refusal{status: http.StatusUnauthorized, detail: "the token has been revoked", reason: RefusedRevoked}
+		return &refusal{&endpoint.Problem{Status: http.StatusUnauthorized, Detail: "the token has been revoked"}, RefusedRevoked}
 	}
 
 	st := &stream{server: s, actor: actor, feed: f}

@@ -12,6 +12,7 @@ import (
 	"wigwag/auth"
 	"wigwag/hub"
 	"wigwag/transport/sse"
+	"wigwag/web/endpoint"
 )
 
 // The names of events on the wire.
@@ -101,10 +102,10 @@ func (q query) checkGuest() error {
 	if hidden >= 0 {
 		what = "types: " + q.types[hidden]
 	}
-	return &refusal{
-		status: http.StatusForbidden, reason: RefusedScope,
-		detail: what + " is for users: sign in, or send a token. Without one there are the messages of public rooms; types may be " + list(guestTypes),
-	}
+	return &refusal{&endpoint.Problem{
+		Status: http.StatusForbidden,
+		Detail: what + " is for users: sign in, or send a token. Without one there are the messages of public rooms; types may be " + list(guestTypes),
+	}, RefusedScope}
 }
 
 // parseQuery reads the query and the header Last-Event-ID. That header goes

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"wigwag/web/endpoint"
 )
 
 // FuzzQuery: whatever is asked, it is understood in full or refused with what
@@ -23,8 +25,8 @@ func FuzzQuery(f *testing.F) {
 		r := &http.Request{URL: &url.URL{RawQuery: raw}, Header: http.Header{"Last-Event-Id": {header}}}
 		q, err := parseQuery(r)
 		if err != nil {
-			no, ok := errors.AsType[*refusal](err)
-			if !ok || no.status != http.StatusBadRequest || len(no.detail) > 1000 || !utf8.ValidString(no.detail) {
+			no, ok := errors.AsType[*endpoint.Problem](err)
+			if !ok || no.Status != http.StatusBadRequest || len(no.Detail) > 1000 || !utf8.ValidString(no.Detail) {
 				t.Fatalf("%#v", err)
 			}
 			return

@@ -26,6 +26,7 @@ import (
 
 	"wigwag/auth"
 	"wigwag/hub"
+	"wigwag/web/endpoint"
 	"wigwag/web/gate"
 )
 
@@ -71,6 +72,7 @@ type Server struct {
 	overloaded func() bool
 	refused    func(reason string)
 	logger     *slog.Logger
+	endpoints  endpoint.Server
 	limits     Limits
 
 	encode func(id, name string, v any) []byte
@@ -86,7 +88,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		hub: o.Hub, actor: o.Actor, revoked: o.Revoked, permit: o.Permit, overloaded: o.Overloaded, refused: o.Refused,
-		logger: o.Logger, limits: o.Limits.withDefaults(), encode: encodeFrame,
+		logger: o.Logger, endpoints: endpoint.Server{Translate: endpoint.FromHub, Logger: o.Logger}, limits: o.Limits.withDefaults(), encode: encodeFrame,
 	}
 	if s.revoked == nil {
 		s.revoked = func(context.Context) bool { return false }

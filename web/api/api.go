@@ -24,9 +24,9 @@ const (
 	maxBody = 128 << 10 // of JSON: of the most that a log line may say, each character may be six long
 	maxText = 512 << 10 // the same of a message
 
-	// callWithin bounds what is not a stream. It is over before the connection's
-	// deadline for writing is.
-	callWithin = 20 * time.Second
+	// callWithin bounds what is not a stream, its body with it. It is over before
+	// the connection's deadline for writing is.
+	callWithin = 25 * time.Second
 )
 
 // Options are what a server is made of. Hub, Actor and Logger are required.

@@ -18,7 +18,7 @@ import (
 )
 
 // bodyTime is how long a body may take to arrive.
-const bodyTime = 20 * time.Second
+const bodyTime = 15 * time.Second
 
 // ReadJSON reads a body of at most so many bytes, a JSON object, into what into
 // points to: a struct whose fields all have a name in a json tag. A member that
