@@ -122,6 +122,17 @@ describe('chat', { timeout, concurrency: 2 }, () => {
         assert.equal((await post(`${url}/send-message`, { message: 'x' }, token)).status, 401);
     });
 
+    test('logs every request, and nothing secret', async t => {
+        const server = await serve(t, '--log-level=debug');
+        const [token] = await register(server.url, 'alice');
+        const page = await open(t, server.url, `/events?token=${token}`);
+        page.close();
+        await post(`${server.url}/send-message`, { message: 'between us' }, token);
+        const logged = (method, path) => server.log().includes(`msg=request method=${method} path=${path} status=200 `);
+        await until(() => logged('POST', '/send-message') && logged('GET', '/events'));
+        for (const secret of [token, password, 'between us']) assert.ok(!server.log().includes(secret), secret);
+    });
+
     // The page's EventSource comes back by itself with the last ID that it got.
     test('gets what it missed when the server was killed and started again', async t => {
         const start = await durable(t);
