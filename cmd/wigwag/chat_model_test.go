@@ -229,7 +229,7 @@ func TestChatKeys(t *testing.T) {
 		{"\x04", chatAction{kind: leave}, ""},
 		{"ab\x01\x04", chatAction{}, "b"},
 		{"ab\x03", chatAction{kind: leaveNow}, "ab"},
-		{strings.Repeat("x", maxMessage+1) + "\r", chatAction{}, strings.Repeat("x", maxMessage+1)},
+		{"\x1b[200~" + strings.Repeat("x", maxMessage+1) + "\x1b[201~\r", chatAction{}, strings.Repeat("x", maxMessage+1)},
 	} {
 		m := newChatModel()
 		m.room = "general"

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCommandsPage runs what docs/commands.md shows, exactly, in one shell, but
+// for where the server is, the token, and the one command that does not end.
+func TestCommandsPage(t *testing.T) {
+	for _, program := range []string{"bash", "make", "git"} {
+		needs(t, program)
+	}
+	page, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	p := start(t, nil, "--data", data)
+	for _, user := range []string{"alice", "bob"} {
+		if out, code := command(t, "user", "add", user, "--data", data); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	token, code := command(t, "token", "create", "nightly", "--user", "alice", "--data", data, "--scope", "chat:read chat:write notify logs:read logs:write")
+	if code != 0 {
+		t.Fatal(token)
+	}
+	var script strings.Builder
+	for _, block := range regexp.MustCompile("(?s)\n```sh\n(.*?)\n```\n").FindAllSubmatch(page, -1) {
+		script.Write(block[1])
+		script.WriteString("\n")
+	}
+	text := script.String()
+	for shown, real := range map[string]string{
+		"WIGWAG_SERVER=https://chat.example.com\n":   "WIGWAG_SERVER=" + p.url + "\n",
+		"WIGWAG_TOKEN=pat_the-token-that-you-made\n": "WIGWAG_TOKEN=" + regexp.MustCompile(`(?m)^pat_\w+$`).FindString(token) + "\n",
+		"\nwigwag tail\n": "\nwigwag tail --since all --count 3\n",
+	} {
+		if strings.Count(text, shown) != 1 {
+			t.Fatalf("the page does not have %q once, as this test expects", shown)
+		}
+		text = strings.Replace(text, shown, real, 1)
+	}
+	// A folder with something to make, and a commit.
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Mkdir(bin, 0o700)
+	}
+	if err == nil {
+		err = os.Symlink(self, filepath.Join(bin, "wigwag"))
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "Makefile"), []byte("all:\n\t@echo made\n"), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	setUp := "set -euo pipefail\ngit init -q .\ngit -c user.name=a -c user.email=a@example.com commit -q --allow-empty -m 'A subject'\n"
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-xc", setUp+text) //nolint:gosec // our own page
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), runMain+"=1", "HOME="+dir, "XDG_CONFIG_HOME="+dir, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := string(out)
+	for _, want := range []string{
+		"made\n", "general alice: The build is green.\n", "dm/alice/bob alice: Have you seen it?\n", "A subject\n", "Release 1.4 is out.\n", "general alice: made\n",
+		`"event":"message"`, "dm/alice/bob", `"name":"general"`, "general alice: one\n", "general alice: two\n",
+	} {
+		_, after, ok := strings.Cut(rest, want)
+		if !ok {
+			t.Fatalf("%q is missing, or not where it should be", want)
+		}
+		rest = after
+	}
+}
