@@ -119,7 +119,7 @@ func parseQuery(r *http.Request) (q query, err error) {
 	for name, given := range values {
 		switch {
 		case !slices.Contains(parameters, name):
-			return q, badRequest("there is no parameter %s; allowed are %s", quote(name), list(parameters))
+			return q, badRequest("there is no parameter %s; allowed are %s", endpoint.Quote(name), list(parameters))
 		case len(given) > 1:
 			return q, badRequest("%s is given %d times; give it once, several values with commas between them", name, len(given))
 		case given[0] == "" && name != "last_event_id":
@@ -154,7 +154,7 @@ func parseQuery(r *http.Request) (q query, err error) {
 			return q, badRequest("since and last_event_id are given; give one of them")
 		}
 		if q.since, err = time.Parse(time.RFC3339, since); err != nil {
-			return q, badRequest("since: %s is not a time; allowed is one of RFC 3339, such as 2026-01-31T12:00:00Z", quote(since))
+			return q, badRequest("since: %s is not a time; allowed is one of RFC 3339, such as 2026-01-31T12:00:00Z", endpoint.Quote(since))
 		}
 	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
@@ -167,19 +167,10 @@ func oneOf(name, value string, allowed []string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return badRequest("%s: there is no %s; allowed are %s", name, quote(value), list(allowed))
+	return badRequest("%s: there is no %s; allowed are %s", name, endpoint.Quote(value), list(allowed))
 }
 
 func list(allowed []string) string { return strings.Join(allowed, ", ") }
-
-// quote shows what a client gave, escaped and cut to a bound.
-func quote(s string) string {
-	const most = 64
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strconv.QuoteToGraphic(s)
-}
 
 // acceptsEvents tells whether the client can read an event stream (RFC 9110,
 // section 12.5.1). Of several ranges that match the most specific one counts.

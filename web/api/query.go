@@ -25,7 +25,7 @@ func checkQuery(r *http.Request, allowed []string) error {
 		case len(allowed) == 0:
 			return endpoint.BadRequest("there are no parameters here")
 		case !slices.Contains(allowed, name):
-			return endpoint.BadRequest("there is no parameter " + quote(name) + "; allowed are " + strings.Join(allowed, ", "))
+			return endpoint.BadRequest("there is no parameter " + endpoint.Quote(name) + "; allowed are " + strings.Join(allowed, ", "))
 		case len(given) > 1:
 			return endpoint.Invalid(name, "is given %d times; give it once", len(given))
 		}
@@ -52,7 +52,7 @@ func (q *query) limit() int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > maxLimit {
-		q.wrong("limit", "is %s; 1 to %d are allowed", quote(text), maxLimit)
+		q.wrong("limit", "is %s; 1 to %d are allowed", endpoint.Quote(text), maxLimit)
 	}
 	return n
 }
@@ -65,7 +65,7 @@ func (q *query) time(name string) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		q.wrong(name, "is %s; give a time as of RFC 3339, such as 2026-11-20T08:00:00Z", quote(text))
+		q.wrong(name, "is %s; give a time as of RFC 3339, such as 2026-11-20T08:00:00Z", endpoint.Quote(text))
 	}
 	return t
 }
@@ -74,7 +74,7 @@ func (q *query) time(name string) time.Time {
 func (q *query) flag(name string) bool {
 	text := q.text(name)
 	if text != "" && text != "true" && text != "false" {
-		q.wrong(name, "is %s; true and false are allowed", quote(text))
+		q.wrong(name, "is %s; true and false are allowed", endpoint.Quote(text))
 	}
 	return text == "true"
 }
@@ -133,13 +133,4 @@ func list[T any](some []T) []T {
 		return []T{}
 	}
 	return some
-}
-
-// quote shows what a client gave, escaped and cut to a bound.
-func quote(s string) string {
-	const most = 64
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strconv.QuoteToGraphic(s)
 }

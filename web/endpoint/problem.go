@@ -104,6 +104,15 @@ func FromHub(err error) *Problem {
 	return p
 }
 
+// Quote shows what a client gave, escaped and cut to a bound.
+func Quote(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strconv.QuoteToGraphic(s)
+}
+
 // Soon is when to ask again after an answer that says it will be better later.
 // It varies, so that not all come again at once.
 func Soon() time.Duration {
