@@ -25,9 +25,15 @@ func TestSendUntilStored(t *testing.T) {
 		w.Header().Set("Content-Length", "1000")
 		_, _ = fmt.Fprint(w, sent[:20])
 	}
+	stalled := func(w http.ResponseWriter, r *http.Request) { // an answer that does not go on
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprint(w, sent[:20])
+		_ = http.NewResponseController(w).Flush()
+		silent(w, r)
+	}
 	steps := []http.HandlerFunc{
 		vanish, answer(503, `{"detail":"later"}`, "Retry-After", "7"), page, answer(429, `{}`, "Retry-After", "100"), half,
-		answer(504, `{}`), silent, answer(201, sent),
+		answer(504, `{}`), silent, stalled, answer(201, sent),
 	}
 	play(t, steps, func(t *testing.T, c *Client, s *script) {
 		m, err := c.Send(t.Context(), Target{Room: "general"}, Draft{Text: "hi", ReplyTo: "e-6"})
@@ -51,6 +57,7 @@ func TestSendUntilStored(t *testing.T) {
 			{100 * time.Second, 100 * time.Second},
 			{0, 16 * time.Second},
 			{0, 30 * time.Second},
+			{answerWithin, answerWithin + 30*time.Second},
 			{answerWithin, answerWithin + 30*time.Second},
 		} {
 			if waited := seen[n+1].at - seen[n].at; waited < w.least || waited > w.most {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -50,39 +51,35 @@ type State struct {
 // stored are the types that have a place in the log.
 var stored = []string{"message", "notification"}
 
-// decode returns an event as the server's is; ok is false for one that is of no
-// type known here. What is not for the caller of Listen is a note of the server.
+// decode returns what the server's event says; ok is false for one that is of no
+// type known here. Of "ping", "shutdown" and "stream-error" it is a note.
 func decode(ev sse.Event) (out Event, ok bool, err error) {
 	var into any
 	switch ev.Name {
 	case "message", "":
-		out.Message = new(Message)
-		into = out.Message
+		into = &out.Message
 	case "partial-message":
-		out.Partial = new(Partial)
-		into = out.Partial
+		into = &out.Partial
 	case "notification":
-		out.Notification = new(Notification)
-		into = out.Notification
+		into = &out.Notification
 	case "log":
-		out.Line = new(LogLine)
-		into = out.Line
+		into = &out.Line
 	case "presence":
-		out.Presence = new(Presence)
-		into = out.Presence
+		into = &out.Presence
 	case "typing":
-		out.Typing = new(Typing)
-		into = out.Typing
+		into = &out.Typing
 	case "reset":
-		out.Reset = new(Reset)
-		into = out.Reset
+		into = &out.Reset
 	case "system", "ping", "shutdown", "stream-error":
-		out.System = new(Note)
-		into = out.System
+		into = &out.System
 	default:
 		return Event{}, false, nil
 	}
-	if err := json.Unmarshal(ev.Data, into); err != nil {
+	err = json.Unmarshal(ev.Data, into)
+	if err == nil && out == (Event{}) {
+		err = errors.New("it is null")
+	}
+	if err != nil {
 		return Event{}, false, fmt.Errorf("the server sent a %s that cannot be read: %w", strconv.Quote(ev.Name), err)
 	}
 	return out, true, nil

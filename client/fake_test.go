@@ -29,6 +29,7 @@ type request struct {
 type script struct {
 	steps []http.HandlerFunc
 	began time.Time
+	pipes *pipes // to it
 
 	mu   sync.Mutex
 	seen []request // guarded by mu
@@ -39,8 +40,8 @@ type script struct {
 func play(t *testing.T, steps []http.HandlerFunc, test func(t *testing.T, c *Client, s *script)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{steps: steps, began: time.Now()}
 		pipes := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		s := &script{steps: steps, began: time.Now(), pipes: pipes}
 		server := &http.Server{Handler: s} //nolint:gosec // its clients are those of the test
 		var served sync.WaitGroup
 		served.Go(func() { _ = server.Serve(pipes) })

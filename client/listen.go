@@ -94,9 +94,6 @@ func (l *listening) pause(ctx context.Context, failure error) error {
 	d := backOff(l.attempts, max(l.retry, asked(failure)))
 	if errors.Is(failure, errEnded) {
 		failure = nil
-		if l.retry > 0 {
-			d = l.retry // the server has spread them already
-		}
 	}
 	l.attempts++
 	if err := l.state(State{State: Reconnecting, Attempt: l.attempts, RetryIn: d, Err: failure}); err != nil {

@@ -86,6 +86,7 @@ func (l *listened) want(t *testing.T, words ...string) {
 func TestListenAll(t *testing.T) {
 	steps := []http.HandlerFunc{stream(
 		greeting(),
+		event("", "message", `{"message":"without a place","id":"none"}`),
 		message("e-1"),
 		event("e-2", "notification", `{"id":"e-2","level":"info","message":"n","progress":7}`),
 		event("", "partial-message", `{"stream_id":"s","message":"so far","progress":50,"isComplete":false}`),
@@ -95,13 +96,12 @@ func TestListenAll(t *testing.T) {
 		event("", "ping", `{"time":"2026-11-20T16:00:00.000Z"}`),
 		event("", "invented later", `?`),
 		frame{bytes: "retry: 2000\n\n: comment\n\n"},
-		event("", "message", `{"message":"without a place","id":"none"}`),
 		event("", "message", `{"message":"without a place","id":"none again"}`),
 		message("e-3"), never,
 	)}
 	play(t, steps, func(t *testing.T, c *Client, s *script) {
 		l := listen(t, c, ListenOptions{Rooms: []string{"a", "b"}, Types: []string{"message"}, LogLevel: "info"}, "e-3")
-		l.want(t, Connecting, Connected, "connected", "e-1", "notification e-2", "partial so far", "line l", "presence bob", "typing bob", "none", "none again", "e-3")
+		l.want(t, Connecting, Connected, "connected", "none", "e-1", "notification e-2", "partial so far", "line l", "presence bob", "typing bob", "none again", "e-3")
 		r := s.requests()[0]
 		if got := r.query.Encode(); got != "log_level=info&rooms=a%2Cb&types=message%2Cping" || r.path != "/events" || r.header.Get("Accept") != "text/event-stream" ||
 			r.header.Get("Last-Event-ID") != "" || r.header.Get("Authorization") != "Bearer first" {
@@ -297,6 +297,16 @@ func TestListenReset(t *testing.T) {
 	})
 }
 
+// TestListenAhead: a cursor that there cannot have been hides nothing.
+func TestListenAhead(t *testing.T) {
+	play(t, []http.HandlerFunc{
+		stream(greeting(), event("", "reset", `{"oldest":"e-1","reason":"it is ahead"}`), message("e-10"), never),
+	}, func(t *testing.T, c *Client, _ *script) {
+		l := listen(t, c, ListenOptions{After: "e-99"}, "e-10")
+		l.want(t, Connecting, Connected, "connected", "reset e-1", "e-10")
+	})
+}
+
 // TestListenFinal: what cannot be mended ends it, with a state and an error.
 func TestListenFinal(t *testing.T) {
 	no := answer(401, `{"detail":"expired"}`)
@@ -311,6 +321,7 @@ func TestListenFinal(t *testing.T) {
 		"wrong":           {[]http.HandlerFunc{vanish, answer(400, `{"detail":"no such type"}`)}, []string{Connecting, "reconnecting 1 failed", Disconnected}, "no such type"},
 		"no stream":       {[]http.HandlerFunc{answer(200, `{}`)}, []string{Connecting, Disconnected}, `"application/json"`},
 		"unreadable":      {[]http.HandlerFunc{stream(greeting(), event("e-1", "message", "{"), never)}, []string{Connecting, Connected, "connected", Disconnected}, "cannot be read"},
+		"null":            {[]http.HandlerFunc{stream(greeting(), event("", "shutdown", "null"), never)}, []string{Connecting, Connected, "connected", Disconnected}, "null"},
 		"too large":       {[]http.HandlerFunc{stream(greeting(), message(strings.Repeat("x", maxEvent)), never)}, []string{Connecting, Connected, "connected", Disconnected}, "limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -375,5 +386,26 @@ func TestListenEnds(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestPlace(t *testing.T) {
+	for cursor, want := range map[string]place{
+		"e-1": {"e", 1}, "k3f9-18446744073709551615": {"k3f9", 1<<64 - 1}, "0": {}, "": {}, "-1": {"", 1}, "e": {}, "e-": {}, "e-x": {}, "e--1": {}, "e-1-2": {},
+		"e-18446744073709551616": {},
+	} {
+		if got := placeOf(cursor); got != want {
+			t.Errorf("%q: %v, want %v", cursor, got, want)
+		}
+	}
+	for _, pair := range []struct {
+		p, other string
+		want     bool
+	}{
+		{"e-2", "e-1", true}, {"e-2", "e-2", true}, {"e-2", "e-3", false}, {"e-2", "f-1", false}, {"", "", false}, {"", "e-1", false}, {"e-1", "", false}, {"-2", "-1", false},
+	} {
+		if got := placeOf(pair.p).reaches(placeOf(pair.other)); got != pair.want {
+			t.Errorf("%q and %q: %v", pair.p, pair.other, got)
+		}
 	}
 }

@@ -132,19 +132,25 @@ func TestStreamGone(t *testing.T) {
 	})
 }
 
-// TestStreamEnds: with its context, also while the text has nothing to read.
+// TestStreamEnds: with its context, also while the text has nothing to read, and
+// also with a transport that is not the client's own.
 func TestStreamEnds(t *testing.T) {
-	var parts []string
-	play(t, []http.HandlerFunc{swallow(&parts, vanish)}, func(t *testing.T, c *Client, _ *script) {
-		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-		defer cancel()
-		began := time.Now()
-		_, err := c.Stream(ctx, Target{}, slowly(t.Context(), "one ", "two "))
-		if !errors.Is(err, ErrInterrupted) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v", err)
-		}
-		if took := time.Since(began); took != 90*time.Second {
-			t.Errorf("it took %v", took)
-		}
-	})
+	for _, own := range []bool{true, false} {
+		var parts []string
+		play(t, []http.HandlerFunc{swallow(&parts, vanish)}, func(t *testing.T, c *Client, s *script) {
+			if !own {
+				c.http.Transport = &http.Transport{DialContext: s.pipes.dial}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+			defer cancel()
+			began := time.Now()
+			_, err := c.Stream(ctx, Target{}, slowly(t.Context(), "one ", "two "))
+			if !errors.Is(err, ErrInterrupted) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+			if took := time.Since(began); took != 90*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
 }

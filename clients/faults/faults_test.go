@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +34,6 @@ func TestFaults(t *testing.T) {
 	r := newRun(t)
 	r.start()
 	r.listen("message")
-	var unavailable atomic.Bool
 	for _, fault := range []struct {
 		name string
 		make func()
@@ -46,7 +44,6 @@ func TestFaults(t *testing.T) {
 		{"cut in mid-frame", func() { r.fault(servertest.Fault{}); r.proxy.Cut(700) }, "the connection has broken"},
 		{"503 for a while", func() {
 			r.fault(servertest.Fault{Then: servertest.Unavailable})
-			unavailable.Store(true)
 			r.proxy.Cut(0)
 		}, "503"},
 		{"half-open", r.proxy.Vanish, "not been heard for 37.5s"},
@@ -58,14 +55,14 @@ func TestFaults(t *testing.T) {
 		sent := make(chan struct{})
 		go func() { r.send(); close(sent) }() // ends with the run
 		fault.make()
-		for told := fault.told == ""; !told; {
-			told = r.heard.waitFor(r.ctx, t, func() bool {
+		if fault.told != "" {
+			r.heard.waitFor(r.ctx, t, func() bool {
 				return slices.ContainsFunc(r.heard.states[before:], func(s client.State) bool {
 					return s.Err != nil && strings.Contains(s.Err.Error(), fault.told)
 				})
 			}, fault.name+" to be told")
 		}
-		if unavailable.Swap(false) {
+		if r.between.Load().Then == servertest.Unavailable {
 			r.fault(servertest.Fault{})
 		}
 		<-sent

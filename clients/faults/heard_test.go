@@ -38,7 +38,7 @@ func (h *heard) add(ev client.Event) {
 }
 
 // waitFor waits for something, which is asked under the lock.
-func (h *heard) waitFor(ctx context.Context, t *testing.T, done func() bool, what string) bool {
+func (h *heard) waitFor(ctx context.Context, t *testing.T, done func() bool, what string) {
 	t.Helper()
 	for {
 		h.mu.Lock()
@@ -46,7 +46,7 @@ func (h *heard) waitFor(ctx context.Context, t *testing.T, done func() bool, wha
 		n, told := len(h.messages), h.toldLocked(0)
 		h.mu.Unlock()
 		if ok {
-			return true
+			return
 		}
 		select {
 		case <-changed:

@@ -16,6 +16,7 @@ import (
 // run is a server behind a proxy, and who talks through it.
 type run struct {
 	t     *testing.T
+	life  context.Context //nolint:containedctx // of the server: longer than the test's, so that it can be stopped
 	ctx   context.Context //nolint:containedctx // of all that is waited for
 	proxy *servertest.Proxy
 	data  string
@@ -33,7 +34,9 @@ func newRun(t *testing.T) *run {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	r := &run{t: t, ctx: ctx, data: t.TempDir(), heard: newHeard()}
+	life, kill := context.WithCancel(context.WithoutCancel(ctx))
+	t.Cleanup(kill)
+	r := &run{t: t, life: life, ctx: ctx, data: t.TempDir(), heard: newHeard()}
 	r.fault(servertest.Fault{})
 	r.proxy = servertest.NewProxy(t, "", func(int) servertest.Fault { return *r.between.Load() })
 	return r
@@ -61,9 +64,7 @@ func (r *run) start(args ...string) {
 // restart begins a life of the server, on the same folder.
 func (r *run) restart() {
 	r.t.Helper()
-	ctx, kill := context.WithCancel(context.WithoutCancel(r.ctx))
-	r.t.Cleanup(kill)
-	p, listens, err := servertest.Launch(ctx, r.args...)
+	p, listens, err := servertest.Launch(r.life, r.args...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func (r *run) restart() {
 }
 
 func (r *run) stopNow() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), time.Minute)
+	ctx, cancel := context.WithTimeout(r.life, time.Minute)
 	defer cancel()
 	if err := r.now.Stop(ctx); err != nil {
 		r.t.Errorf("%v:\n%s", err, r.now.Logs())
