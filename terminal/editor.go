@@ -135,12 +135,15 @@ func typed(s string) string {
 func (e *Editor) View(columns int) (line string, cursor int) {
 	show := func(s string) string { return Line(strings.ReplaceAll(s, "\n", "⏎")) }
 	before, after := show(e.before), show(e.after)
-	for state := -1; before != "" && uniseg.StringWidth(before) > columns-1; {
-		_, before, _, state = uniseg.FirstGraphemeClusterInString(before, state)
-	}
 	cursor = uniseg.StringWidth(before)
-	if uniseg.StringWidth(after) > columns-cursor {
-		after = Cut(after, columns-cursor)
+	for width, state := 0, -1; cursor > columns-1 && before != ""; cursor -= width {
+		_, before, width, state = uniseg.FirstGraphemeClusterInString(before, state)
 	}
-	return before + after, cursor
+	if after == "" {
+		return before, cursor
+	}
+	if first := Cut(after, columns-cursor); cursor+uniseg.StringWidth(first) <= columns {
+		before += first
+	}
+	return before, cursor
 }

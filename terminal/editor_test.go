@@ -1,6 +1,9 @@
 package terminal
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestEditor(t *testing.T) {
 	for _, tt := range []struct {
@@ -58,5 +61,13 @@ func TestEditorView(t *testing.T) {
 		if line, cursor := e.View(tt.columns); line != tt.line || cursor != tt.cursor {
 			t.Errorf("%q|%q in %d: %q, %d; want %q, %d", tt.before, tt.after, tt.columns, line, cursor, tt.line, tt.cursor)
 		}
+	}
+}
+
+// What is pasted may be long, and is shown with every key.
+func BenchmarkEditorView(b *testing.B) {
+	e := Editor{before: strings.Repeat("x", 65_536)}
+	for b.Loop() {
+		e.View(80)
 	}
 }

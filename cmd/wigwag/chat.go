@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wigwag/client"
+	"wigwag/hub"
 	"wigwag/terminal"
 )
 
@@ -80,7 +81,7 @@ func (t *chatting) inPipe(cmd *cobra.Command) error {
 			listened <- err
 		}()
 		last := ""
-		err = eachLine(stdin(ctx, cmd.InOrStdin()), maxMessage, func(line string) error {
+		err = eachLine(stdin(ctx, cmd.InOrStdin()), hub.MaxText, func(line string) error {
 			ctx, cancel := t.within(ctx)
 			defer cancel()
 			m, err := c.Send(ctx, client.Target{Room: room}, client.Draft{Text: line})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wigwag/client"
+	"wigwag/hub"
 	"wigwag/terminal"
 )
 
@@ -104,8 +105,8 @@ func (m *chatModel) enter() chatAction {
 	case m.room == "":
 		m.say("There is no connection yet.")
 		return chatAction{}
-	case len(text) > maxMessage:
-		m.say(fmt.Sprintf("A message has at most %d bytes; this is %d.", maxMessage, len(text)))
+	case len(text) > hub.MaxText:
+		m.say(fmt.Sprintf("A message has at most %d bytes; this is %d.", hub.MaxText, len(text)))
 		return chatAction{}
 	case m.unsent == maxUnsent:
 		m.say("Too many messages wait to be sent.")
@@ -198,7 +199,7 @@ func (m *chatModel) frame(now time.Time) terminal.Frame {
 	style.columns = m.width()
 	free := max(0, m.rows-3) // for texts that are being written
 	for i, p := range m.writing {
-		lines := style.event(client.Event{Partial: &p}, now)
+		lines := style.event(client.Event{Partial: ending(&p, m.columns*m.rows)}, now)
 		most := free / (len(m.writing) - i)
 		f.Live = append(f.Live, lines[max(0, len(lines)-most):]...)
 		free -= min(most, len(lines))

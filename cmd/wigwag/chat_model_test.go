@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wigwag/client"
+	"wigwag/hub"
 	"wigwag/terminal"
 )
 
@@ -229,7 +230,7 @@ func TestChatKeys(t *testing.T) {
 		{"\x04", chatAction{kind: leave}, ""},
 		{"ab\x01\x04", chatAction{}, "b"},
 		{"ab\x03", chatAction{kind: leaveNow}, "ab"},
-		{"\x1b[200~" + strings.Repeat("x", maxMessage+1) + "\x1b[201~\r", chatAction{}, strings.Repeat("x", maxMessage+1)},
+		{"\x1b[200~" + strings.Repeat("x", hub.MaxText+1) + "\x1b[201~\r", chatAction{}, strings.Repeat("x", hub.MaxText+1)},
 	} {
 		m := newChatModel()
 		m.room = "general"

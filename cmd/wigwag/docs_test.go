@@ -137,8 +137,6 @@ var notOfClients = map[string]string{
 	"store.maxBatchBytes":       "of an algorithm",
 	"wigwag.maxSocketPath":      "the operator's",
 	"wigwag.maxAnswer":          "of the command line",
-	"wigwag.maxMessage":         "hub.MaxText, as the command line knows it",
-	"wigwag.maxNotice":          "hub.MaxNotice, as the command line knows it",
 	"wigwag.maxLast":            "of the command line",
 	"wigwag.maxUnsent":          "of the command line",
 	"wigwag.maxWriting":         "of the command line",

@@ -53,15 +53,16 @@ var (
 
 // markUsage makes what is wrong with flags and arguments a [usageError].
 func markUsage(cmd *cobra.Command) {
-	help := func(cmd *cobra.Command, err error) error { return usagef("%w; see %s --help", err, cmd.CommandPath()) }
-	cmd.SetFlagErrorFunc(help)
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return help(cmd, err)
-			}
+	help := func(cmd *cobra.Command, err error) error {
+		if err == nil {
 			return nil
 		}
+		return usagef("%w; see %s --help", err, cmd.CommandPath())
+	}
+	cmd.SetFlagErrorFunc(help)
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return help(cmd, cmd.ValidateFlagGroups()) }
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error { return help(cmd, check(cmd, args)) }
 	}
 	for _, child := range cmd.Commands() {
 		markUsage(child)

@@ -12,10 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"wigwag/client"
+	"wigwag/hub"
 )
-
-// maxMessage is how many bytes one message may have.
-const maxMessage = 64 << 10
 
 // talker are the settings of the commands that talk to a server as a user.
 type talker struct {
@@ -121,8 +119,7 @@ func (t *talker) call(ctx context.Context, fn func(context.Context, *client.Clie
 	})
 }
 
-// within bounds the time for reaching the server; stop ends that bound, once it
-// is reached, and cancel all.
+// within bounds the time for what is done until cancel is called.
 func (t *talker) within(ctx context.Context) (_ context.Context, cancel func()) {
 	if t.timeout <= 0 {
 		return ctx, func() {}
@@ -174,7 +171,7 @@ func text(cmd *cobra.Command, args []string) (string, error) {
 	if !fromStdin(args) {
 		return strings.Join(args, " "), nil
 	}
-	read, err := io.ReadAll(io.LimitReader(stdin(cmd.Context(), cmd.InOrStdin()), maxMessage+3))
+	read, err := io.ReadAll(io.LimitReader(stdin(cmd.Context(), cmd.InOrStdin()), hub.MaxText+3))
 	if cmd.Context().Err() != nil {
 		return "", errInterrupted
 	}
@@ -185,8 +182,8 @@ func text(cmd *cobra.Command, args []string) (string, error) {
 	switch {
 	case said == "":
 		return "", usagef("there is no text: give it as arguments or on standard input")
-	case len(said) > maxMessage:
-		return "", usagef("standard input is longer than one message may be (%d bytes): wigwag stream makes several of it", maxMessage)
+	case len(said) > hub.MaxText:
+		return "", usagef("standard input is longer than one message may be (%d bytes): wigwag stream makes several of it", hub.MaxText)
 	}
 	return said, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"wigwag/client"
 	"wigwag/terminal"
@@ -153,6 +154,16 @@ func partialState(p *client.Partial) string {
 		return "is writing"
 	}
 	return fmt.Sprintf("is writing (%d %%)", p.Progress)
+}
+
+// ending is a text that is being written without what so many characters on a
+// terminal have no place for: it is drawn often, and may be long.
+func ending(p *client.Partial, places int) *client.Partial {
+	cut := *p
+	if most := places * utf8.UTFMax; len(cut.Message) > most {
+		cut.Message = "…" + cut.Message[len(cut.Message)-most:]
+	}
+	return &cut
 }
 
 func levelColour(level string) string {

@@ -12,10 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"wigwag/client"
+	"wigwag/hub"
 )
-
-// maxNotice is how many bytes a notification or a log line may have.
-const maxNotice = 8 << 10
 
 func notifyCommand(env environment) *cobra.Command {
 	t := &talker{env: env}
@@ -83,7 +81,7 @@ func logCommand(env environment) *cobra.Command {
 					return printJSON(cmd.OutOrStdout(), written)
 				}
 				if fromStdin(args) {
-					return eachLine(stdin(ctx, cmd.InOrStdin()), maxNotice, write)
+					return eachLine(stdin(ctx, cmd.InOrStdin()), hub.MaxNotice, write)
 				}
 				return write(strings.Join(args, " "))
 			})

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -58,12 +62,37 @@ func (o *output) show(ev client.Event) error {
 	return o.draw(o.style.event(ev, time.Now()), "")
 }
 
+// printJSON prints a line of JSON. What steers a terminal, or is not seen, is
+// there as an escape: it is the same JSON, and harmless.
+func printJSON(w io.Writer, v any) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	var line strings.Builder
+	for _, c := range strings.TrimSuffix(text.String(), "\n") {
+		switch {
+		case unicode.IsPrint(c):
+			line.WriteRune(c)
+		case c > 0xffff:
+			high, low := utf16.EncodeRune(c)
+			fmt.Fprintf(&line, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&line, `\u%04x`, c)
+		}
+	}
+	_, err := io.WriteString(w, line.String()+"\n")
+	return err
+}
+
 // latest is the end of a text that is being written, as one line.
 func (o *output) latest(ev client.Event) string {
 	columns, _ := terminal.Size(o.terminal)
 	style := o.style
 	style.columns = max(2, columns-1)
-	lines := style.event(ev, time.Now())
+	lines := style.event(client.Event{Partial: ending(ev.Partial, columns)}, time.Now())
 	return lines[len(lines)-1]
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,13 +47,6 @@ func (t *talker) print(w io.Writer, id string, made any) error {
 	}
 	_, err := fmt.Fprintln(w, oneLine(id))
 	return err
-}
-
-// printJSON prints a line of JSON.
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }
 
 func streamCommand(env environment) *cobra.Command {

@@ -33,7 +33,7 @@ func tailCommand(env environment) *cobra.Command {
 	cmd := t.command("tail", "Show what is said, as it is said",
 		"Show messages and notifications as they come, over connections that break, each once and in order. In a pipe an\n"+
 			"event is one line; on a terminal, texts that are still being written are shown in the last line.\n\n"+
-			"What shows is text of others: what would steer the terminal is taken out, but not with --json.",
+			"What would steer the terminal is taken out of what others wrote; with --json it is there as escapes.",
 		cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return t.tail(cmd) })
 	f := cmd.Flags()
 	f.StringSliceVar(&t.rooms, "room", nil, "only this room; may be repeated (default: all that you may see, and notifications)")
