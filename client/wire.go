@@ -102,7 +102,10 @@ type Room struct {
 	Kind    string   `json:"kind"` // public, private, direct
 	Topic   string   `json:"topic,omitempty"`
 	Members []string `json:"members,omitempty"` // of private and direct rooms
-	Last    string   `json:"last,omitempty"`    // ID of the newest message
+	// MemberCount is how many members there are, where Members are only some of
+	// them; [Client.People] has all.
+	MemberCount int    `json:"member_count,omitempty"`
+	Last        string `json:"last,omitempty"` // ID of the newest message
 }
 
 // Person is a user as others see it.
