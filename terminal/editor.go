@@ -136,8 +136,10 @@ func (e *Editor) View(columns int) (line string, cursor int) {
 	show := func(s string) string { return Line(strings.ReplaceAll(s, "\n", "⏎")) }
 	before, after := show(e.before), show(e.after)
 	cursor = uniseg.StringWidth(before)
-	for width, state := 0, -1; cursor > columns-1 && before != ""; cursor -= width {
+	for state := -1; cursor > columns-1 && before != ""; {
+		var width int
 		_, before, width, state = uniseg.FirstGraphemeClusterInString(before, state)
+		cursor -= width
 	}
 	if after == "" {
 		return before, cursor

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -163,23 +164,13 @@ func TestChatOnTerminal(t *testing.T) {
 	term.see("general anonymous: harmless")
 
 	// A text grows.
-	writing := self(t, env, "stream")
-	text, err := writing.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := writing.Start(); err != nil {
-		t.Fatal(err)
-	}
+	text, written := writing(t, env)
 	for _, part := range []string{"a text ", "that grows"} {
-		_, _ = io.WriteString(text, part)
+		put(t, text, part)
 		term.see("is writing: ")
 		term.see(strings.TrimSpace(part))
 	}
-	_ = text.Close()
-	if err := writing.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	written()
 	term.see("general anonymous: a text that grows\r\n")
 
 	// The server goes away and comes back.
@@ -238,22 +229,38 @@ func TestTailOnTerminal(t *testing.T) {
 	say(t, env, "first")
 	term := onTerminal(t, env, "tail", "--since=all", "--count=2", "--color=never")
 	term.see("anonymous: first\r")
-	writing := self(t, env, "stream")
-	text, err := writing.StdinPipe()
+	text, written := writing(t, env)
+	put(t, text, "It is ")
+	term.see("is writing: It is")
+	put(t, text, "written.")
+	term.see("is writing: It is written.")
+	written()
+	term.see("anonymous: It is written.\r")
+	term.left()
+}
+
+// writing starts wigwag stream, to which a text is written, until written ends it.
+func writing(t *testing.T, env []string) (text io.WriteCloser, written func()) {
+	t.Helper()
+	cmd := self(t, env, "stream")
+	text, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writing.Start(); err != nil {
-		t.Fatal(err)
+	return text, func() {
+		t.Helper()
+		if err := errors.Join(text.Close(), cmd.Wait()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	_, _ = io.WriteString(text, "It is ")
-	term.see("is writing: It is")
-	_, _ = io.WriteString(text, "written.")
-	term.see("is writing: It is written.")
-	_ = text.Close()
-	term.see("anonymous: It is written.\r")
-	term.left()
-	if err := writing.Wait(); err != nil {
+}
+
+func put(t *testing.T, w io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(w, text); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -286,7 +293,7 @@ func TestTalkInterrupted(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = io.WriteString(in, "half\n")
+		put(t, in, "half\n")
 		if _, err := out.Read(make([]byte, 1024)); err != nil {
 			t.Fatalf("%s: %v", args, err)
 		}
