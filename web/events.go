@@ -19,7 +19,7 @@ import (
 // for log lines from that level on; last_event_id, or the header Last-Event-ID,
 // which goes before it, for everything since the event with that ID; since, a
 // time of RFC 3339, for everything stored then or later, unless there is that
-// header. Whatever the types, a stream has its system, reset, shutdown and
+// header. The first frame has an ID, too. Whatever the types, a stream has its system, reset, shutdown and
 // stream-error events, and a comment as heartbeat; ping is one of the types.
 func (s *Server) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, func(r *http.Request) (Feed, error) {
@@ -69,6 +69,14 @@ type eventSource struct {
 
 // Close implements Source.
 func (e *eventSource) Close() { e.listener.Close() }
+
+// Cursor tells where a stream with stored events begins.
+func (e *eventSource) Cursor() string {
+	if !e.query.wants(eventMessage) && !e.query.wants(eventPartial) && !e.query.wants(eventNotification) {
+		return ""
+	}
+	return e.listener.Cursor()
+}
 
 // Next implements Source. Before the message that a stream has shown in parts
 // comes a last part, so that who follows only those is not left waiting.

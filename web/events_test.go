@@ -47,7 +47,7 @@ func TestWire(t *testing.T) {
 	resp := f.ask(t, http.MethodGet, "bob", "")
 	s := &feed{resp: resp, reader: sse.NewReader(resp.Body, 1<<20)}
 	defer s.close()
-	s.wantEvent(t, "system", false, object{"type": "info", "message": "connected", "time": "…"})
+	s.wantEvent(t, "system", true, object{"type": "info", "message": "connected", "time": "…"})
 
 	first := f.send(t, alice, hub.General, "hello")
 	sender := object{"name": "alice", "via": "Claude Code"}

@@ -40,7 +40,8 @@ type Feed struct {
 	// told by an event "reset", and Open is called again without a cursor.
 	Open func(ctx context.Context, a hub.Actor, after string) (Source, error)
 	// Greet are the first events. The first of them gets a "retry:", which comes
-	// alone where there is none.
+	// alone where there is none, and an ID where the source has a Cursor: who is
+	// cut off before anything has happened can come back, too.
 	Greet []sse.Event
 	// Pings asks for an event "ping" with each heartbeat, which otherwise is a
 	// comment.
@@ -64,6 +65,13 @@ type Source interface {
 // same ends.
 func (s *Server) ServeFeed(w http.ResponseWriter, r *http.Request, f Feed) {
 	s.serve(w, r, func(*http.Request) (Feed, error) { return f, nil })
+}
+
+// resumable is a source that a client can come back to.
+type resumable interface {
+	// Cursor is where to go on, or empty. Until the first Next it is where the
+	// source began.
+	Cursor() string
 }
 
 // serve serves the feed that a request asks for.
@@ -211,18 +219,26 @@ func (st *stream) greet(lost *hub.Error) error {
 	if len(greet) == 0 {
 		greet = []sse.Event{{}}
 	}
-	greet[0].Retry = spread(reconnectAfter, 0.5)
+	greet[0].Retry, greet[0].ID = spread(reconnectAfter, 0.5), st.cursor()
 	for _, ev := range greet {
 		if err := st.out.event(ev); err != nil {
 			return err
 		}
 	}
 	if lost != nil {
-		if err := st.out.event(reset(lost)); err != nil {
+		if err := st.out.event(reset(lost, st.cursor())); err != nil {
 			return err
 		}
 	}
 	return st.out.flush()
+}
+
+// cursor is the place of a source that has just been opened.
+func (st *stream) cursor() string {
+	if source, ok := st.source.(resumable); ok {
+		return source.Cursor()
+	}
+	return ""
 }
 
 // run writes what happens, and heartbeats, until something ends the stream. It
@@ -290,7 +306,7 @@ func (st *stream) restart(ctx context.Context, lost *hub.Error) error {
 	}
 	st.source.Close()
 	st.source = again
-	if err := st.out.event(reset(lost)); err != nil {
+	if err := st.out.event(reset(lost, st.cursor())); err != nil {
 		return err
 	}
 	return st.out.flush()

@@ -120,8 +120,9 @@ func farewell(name, message string) sse.Event {
 }
 
 // reset says that the cursor did not work, and which is the oldest that does.
-func reset(lost *hub.Error) sse.Event {
-	return sse.Event{Name: eventReset, Data: marshal(struct {
+// from is the one at which the stream begins anew.
+func reset(lost *hub.Error, from string) sse.Event {
+	return sse.Event{ID: from, Name: eventReset, Data: marshal(struct {
 		Oldest string `json:"oldest"`
 		Reason string `json:"reason"`
 	}{lost.Oldest, lost.Reason})}

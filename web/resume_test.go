@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 
 	"wigwag/hub"
+	"wigwag/transport/sse"
 )
 
 // cutConn is a connection that breaks after so many bytes were read.
@@ -173,10 +174,11 @@ func TestReset(t *testing.T) {
 		epoch + "-9999": "ahead",
 		epoch + "-3":    "expired",
 	} {
+		head := f.hub.Head()
 		for _, s := range []*feed{f.open(t, "bob", "?last_event_id="+after), f.open(t, "bob", "", "Last-Event-ID: "+after)} {
 			ev := s.next(t)
 			var v struct{ Oldest, Reason string }
-			if err := json.Unmarshal(ev.Data, &v); err != nil || ev.Name != eventReset || ev.ID != "" || v.Oldest != epoch+"-4" || !strings.Contains(v.Reason, reason) {
+			if err := json.Unmarshal(ev.Data, &v); err != nil || ev.Name != eventReset || ev.ID != head || v.Oldest != epoch+"-4" || !strings.Contains(v.Reason, reason) {
 				t.Errorf("%s: %v: %s %s, want %q", after, err, ev.Name, ev.Data, reason)
 			}
 			f.send(t, alice, hub.General, "new")
@@ -322,4 +324,29 @@ func TestEncodedOncePerFormat(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestResumeFromTheGreeting: also who has got nothing yet has an ID to come back
+// with.
+func TestResumeFromTheGreeting(t *testing.T) {
+	f := start(t, Limits{})
+	f.send(t, alice, hub.General, "before")
+	s := &feed{resp: f.ask(t, http.MethodGet, "bob", "")}
+	s.reader = sse.NewReader(s.resp.Body, 1<<20)
+	greeting := s.next(t)
+	s.close()
+	if greeting.Name != "system" || greeting.ID == "" {
+		t.Fatalf("got %s with the ID %q", greeting.Name, greeting.ID)
+	}
+	f.send(t, alice, hub.General, "meanwhile")
+	again := f.open(t, "bob", "", "Last-Event-ID: "+greeting.ID)
+	again.want(t, "message meanwhile")
+
+	// What has no place in the log has none.
+	lines := &feed{resp: f.ask(t, http.MethodGet, "bob", "?types=log")}
+	lines.reader = sse.NewReader(lines.resp.Body, 1<<20)
+	defer lines.close()
+	if greeting := lines.next(t); greeting.ID != "" {
+		t.Errorf("a stream of log lines begins with the ID %q", greeting.ID)
+	}
 }

@@ -82,6 +82,9 @@ func (i *inbox) Close() {
 	i.leave()
 }
 
+// Cursor tells the client where it begins, to come back to.
+func (i *inbox) Cursor() string { return i.listener.Cursor() }
+
 func notificationFrame(a hub.Actor, ev hub.Event) []byte {
 	n := ev.Notification
 	if n == nil || n.To != "" && n.To != a.Name {
