@@ -48,9 +48,6 @@ type State struct {
 	Err error
 }
 
-// stored are the types that have a place in the log.
-var stored = []string{"message", "notification"}
-
 // decode returns what the server's event says; ok is false for one that is of no
 // type known here. Of "ping", "shutdown" and "stream-error" it is a note.
 func decode(ev sse.Event) (out Event, ok bool, err error) {

@@ -59,7 +59,6 @@ type listening struct {
 
 	after    string    // the cursor to go on from; empty: there is none yet
 	since    time.Time // where to go on from then
-	clock    time.Time // the server's, when it last told
 	seen     place     // up to which everything was given
 	retry    time.Duration
 	attempts int // since the connection was there
@@ -186,19 +185,17 @@ func (l *listening) take(ev sse.Event) error {
 	if err != nil || !ok {
 		return err
 	}
-	if n := out.System; n != nil {
-		l.clock = n.Time
-	}
 	switch ev.Name {
 	case "ping":
 		return nil
 	case "shutdown", "stream-error":
 		return &lostError{errors.New("the server says: " + clip(out.System.Message))}
 	case "system":
-		l.begin(ev.ID)
+		if l.after == "" { // nothing may come before the connection is cut
+			l.after = ev.ID
+		}
 	case "reset":
-		l.after, l.since, l.seen = "", time.Time{}, place{}
-		l.begin(ev.ID)
+		l.after, l.since, l.seen = ev.ID, time.Time{}, place{}
 	case "message", "notification", "":
 		at := placeOf(ev.ID)
 		if l.seen.reaches(at) {
@@ -209,22 +206,6 @@ func (l *listening) take(ev sse.Event) error {
 		}
 	}
 	return l.give(out)
-}
-
-// begin notes where to go on from if nothing comes that has an ID.
-func (l *listening) begin(id string) {
-	switch {
-	case l.after != "":
-	case id != "":
-		l.after = id
-	case l.since.IsZero() && l.stores():
-		l.since = l.clock
-	}
-}
-
-// stores tells whether something with a place in the log was asked for.
-func (l *listening) stores() bool {
-	return len(l.options.Types) == 0 || slices.ContainsFunc(l.options.Types, func(t string) bool { return slices.Contains(stored, t) })
 }
 
 // heard reads a stream while a timer runs, which starts anew with whatever

@@ -211,30 +211,25 @@ func TestListenSilence(t *testing.T) {
 	})
 }
 
-// TestListenNoPlaceYet: who was cut off before anything had an ID goes on from
-// the moment at which listening began, by the server's clock.
+// TestListenNoPlaceYet: who was cut off before anything had happened goes on from
+// where listening began.
 func TestListenNoPlaceYet(t *testing.T) {
-	const began = "2026-11-20T16:00:00Z"
-	later := event("", "system", `{"message":"connected","time":"2026-11-20T17:00:00.000Z"}`)
-	play(t, []http.HandlerFunc{
-		stream(greeting(), event("", "ping", `{"time":"2026-11-20T16:30:00.000Z"}`), abruptly),
-		stream(later, abruptly),
-		stream(later, message("e-1"), abruptly),
-		stream(greeting(), message("e-2"), never),
-	}, func(t *testing.T, c *Client, s *script) {
-		l := listen(t, c, ListenOptions{}, "e-2")
-		if l.err != nil {
-			t.Error(l.err)
-		}
-		for n, want := range []string{"", began, began, ""} {
-			r := s.requests()[n]
-			if got := r.query.Get("since"); got != want || (r.header.Get("Last-Event-ID") == "e-1") != (n == 3) {
-				t.Errorf("request %d: since %q, after %q", n, got, r.header.Get("Last-Event-ID"))
+	t.Run("by the greeting's ID", func(t *testing.T) {
+		play(t, []http.HandlerFunc{
+			stream(event("e-7", "system", `{"message":"connected"}`), abruptly),
+			stream(event("e-9", "system", `{"message":"connected"}`), message("e-8"), never),
+		}, func(t *testing.T, c *Client, s *script) {
+			listen(t, c, ListenOptions{Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, "e-8")
+			if r := s.requests()[0]; r.query.Encode() != "since=2026-01-01T00%3A00%3A00Z" {
+				t.Errorf("%+v", r)
 			}
-		}
+			if r := s.requests()[1]; r.header.Get("Last-Event-ID") != "e-7" || len(r.query) != 0 {
+				t.Errorf("%+v", r)
+			}
+		})
 	})
-	t.Run("given", func(t *testing.T) {
-		play(t, []http.HandlerFunc{stream(greeting(), abruptly), stream(greeting(), message("e-1"), never)}, func(t *testing.T, c *Client, s *script) {
+	t.Run("before the greeting", func(t *testing.T) {
+		play(t, []http.HandlerFunc{vanish, stream(greeting(), message("e-1"), never)}, func(t *testing.T, c *Client, s *script) {
 			listen(t, c, ListenOptions{Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, "e-1")
 			for _, r := range s.requests() {
 				if got := r.query.Encode(); got != "since=2026-01-01T00%3A00%3A00Z" {
@@ -243,7 +238,7 @@ func TestListenNoPlaceYet(t *testing.T) {
 			}
 		})
 	})
-	t.Run("not needed", func(t *testing.T) {
+	t.Run("of what has no place", func(t *testing.T) {
 		play(t, []http.HandlerFunc{
 			stream(greeting(), abruptly),
 			stream(greeting(), event("", "typing", `{"user":"bob"}`), never),
@@ -254,27 +249,16 @@ func TestListenNoPlaceYet(t *testing.T) {
 			}
 		})
 	})
-	t.Run("the greeting has one", func(t *testing.T) {
-		play(t, []http.HandlerFunc{
-			stream(event("e-7", "system", `{"message":"connected"}`), abruptly),
-			stream(event("e-9", "system", `{"message":"connected"}`), message("e-8"), never),
-		}, func(t *testing.T, c *Client, s *script) {
-			listen(t, c, ListenOptions{}, "e-8")
-			if r := s.requests()[1]; r.header.Get("Last-Event-ID") != "e-7" || len(r.query) != 0 {
-				t.Errorf("%+v", r)
-			}
-		})
-	})
 }
 
 // TestListenReset: the caller is told of what may be missing, and listening goes
 // on from there, in whatever order the new log has.
 func TestListenReset(t *testing.T) {
-	reset := event("", "reset", `{"oldest":"f-0","reason":"the cursor is of another log"}`)
+	reset := event("f-0", "reset", `{"oldest":"f-0","reason":"the cursor is of another log"}`)
 	play(t, []http.HandlerFunc{
 		stream(greeting(), message("e-5"), abruptly),
 		stream(greeting(), reset, abruptly),
-		stream(greeting(), message("f-1"), event("", "ping", `{"time":"2026-11-20T16:45:00.000Z"}`), reset, abruptly),
+		stream(greeting(), message("f-1"), reset, abruptly),
 		stream(greeting(), message("e-5"), event("f-9", "reset", `{"oldest":"f-8"}`), abruptly),
 		stream(greeting(), message("f-3"), never),
 	}, func(t *testing.T, c *Client, s *script) {
@@ -286,12 +270,9 @@ func TestListenReset(t *testing.T) {
 			Connected, "connected", "e-5", "reset f-8", "reconnecting 1 failed",
 			Connected, "connected", "f-3",
 		)
-		for n, want := range []struct{ after, since string }{
-			{"e-4", ""}, {"e-5", ""}, {"", "2026-11-20T16:00:00Z"}, {"", "2026-11-20T16:45:00Z"}, {"f-9", ""},
-		} {
-			r := s.requests()[n]
-			if after, since := r.header.Get("Last-Event-ID"), r.query.Get("since"); after != want.after || since != want.since {
-				t.Errorf("request %d: after %q, since %q", n, after, since)
+		for n, want := range []string{"e-4", "e-5", "f-0", "f-0", "f-9"} {
+			if after := s.requests()[n].header.Get("Last-Event-ID"); after != want {
+				t.Errorf("request %d: after %q", n, after)
 			}
 		}
 	})
