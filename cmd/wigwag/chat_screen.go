@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -161,7 +162,9 @@ func (c *chat) send(ctx context.Context) {
 			err = explain(ctx, c.server, err)
 			c.post(ctx, func() {
 				c.model.sent(o.text, err)
-				c.left = c.left || c.leaving && c.model.unsent == 0
+				if c.leaving {
+					c.left, c.err = c.left || c.model.unsent == 0, cmp.Or(c.err, err)
+				}
 			})
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 )
@@ -16,10 +15,6 @@ import (
 func TestCommandsPage(t *testing.T) {
 	for _, program := range []string{"bash", "make", "git"} {
 		needs(t, program)
-	}
-	page, err := os.ReadFile("../../docs/commands.md")
-	if err != nil {
-		t.Fatal(err)
 	}
 	data := t.TempDir()
 	p := start(t, nil, "--data", data)
@@ -32,22 +27,11 @@ func TestCommandsPage(t *testing.T) {
 	if code != 0 {
 		t.Fatal(token)
 	}
-	var script strings.Builder
-	for _, block := range regexp.MustCompile("(?s)\n```sh\n(.*?)\n```\n").FindAllSubmatch(page, -1) {
-		script.Write(block[1])
-		script.WriteString("\n")
-	}
-	text := script.String()
-	for shown, real := range map[string]string{
+	text := shellOf(t, "docs/commands.md", map[string]string{
 		"WIGWAG_SERVER=https://chat.example.com\n":   "WIGWAG_SERVER=" + p.url + "\n",
 		"WIGWAG_TOKEN=pat_the-token-that-you-made\n": "WIGWAG_TOKEN=" + regexp.MustCompile(`(?m)^pat_\w+$`).FindString(token) + "\n",
 		"\nwigwag tail\n": "\nwigwag tail --since all --count 3\n",
-	} {
-		if strings.Count(text, shown) != 1 {
-			t.Fatalf("the page does not have %q once, as this test expects", shown)
-		}
-		text = strings.Replace(text, shown, real, 1)
-	}
+	})
 	// A folder with something to make, and a commit.
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "bin")
@@ -75,15 +59,7 @@ func TestCommandsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rest := string(out)
-	for _, want := range []string{
+	inOrder(t, "what is printed", string(out),
 		"made\n", "general alice: The build is green.\n", "dm/alice/bob alice: Have you seen it?\n", "A subject\n", "Release 1.4 is out.\n", "general alice: made\n",
-		`"event":"message"`, "dm/alice/bob", `"name":"general"`, "general alice: one\n", "general alice: two\n",
-	} {
-		_, after, ok := strings.Cut(rest, want)
-		if !ok {
-			t.Fatalf("%q is missing, or not where it should be", want)
-		}
-		rest = after
-	}
+		`"event":"message"`, "dm/alice/bob", `"name":"general"`, "general alice: one\n", "general alice: two\n")
 }

@@ -29,12 +29,14 @@ import (
 //
 // The password of admin is $PASSWORD.
 func TestScripts(t *testing.T) {
+	t.Parallel() // after what measures the process
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d scripts, %v", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
 			s := &script{t: t}
 			testscript.Run(t, testscript.Params{
 				Files: []string{file},
