@@ -204,13 +204,22 @@ func (c *Credentials) storeUses(ctx context.Context) error {
 		if err := c.change(ctx, id, func(*credential) bool { return true }); err != nil {
 			return err
 		}
-		c.index.mu.Lock()
-		if c.index.uses[id].Equal(at) {
-			delete(c.index.uses, id)
-		}
-		c.index.mu.Unlock()
+		c.index.stored(id, at)
 	}
 	return nil
+}
+
+// stored notes that a last use is stored, of which the store will tell later.
+func (x *index) stored(id string, at time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if i, ok := x.items[id]; ok && at.After(i.used) {
+		i.used = at
+		x.items[id] = i
+	}
+	if x.uses[id].Equal(at) {
+		delete(x.uses, id)
+	}
 }
 
 // sweep deletes what has ended or was revoked with its user.

@@ -83,6 +83,34 @@ func TestAuth6SessionsAreNoTokens(t *testing.T) {
 	}
 }
 
+// lateStore tells its watchers nothing yet.
+type lateStore struct{ Store }
+
+func (lateStore) Watch(func(string, []byte, uint64)) (stop func()) { return func() {} }
+
+// A last use that has just been stored counts, also while the store has not told
+// of it yet.
+func TestStoredUseCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		users := newTokens(t, newKey(t), "alice").users
+		tokens := newTokensOf(t, users, keysOf(t, newKey(t)), lateStore{NewMemoryStore()})
+		_, first := openSession(t, tokens, "alice")
+		pass(time.Second)
+		_, second := openSession(t, tokens, "alice")
+		pass(writtenAfter)
+		tokens.credentials.index.use(Credential{ID: first.Credential})
+		if err := tokens.credentials.storeUses(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		index := tokens.credentials.index
+		index.mu.Lock()
+		defer index.mu.Unlock()
+		if idlest := index.idlestLocked("alice", func(Kind) bool { return true }); idlest != second.Credential {
+			t.Errorf("the idlest is %s, want %s, for %s is in use", idlest, second.Credential, first.Credential)
+		}
+	})
+}
+
 // One session too many ends the one that was not used for longest.
 func TestAuth24SessionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
