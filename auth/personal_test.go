@@ -291,7 +291,9 @@ func TestAuth25AppsTokens(t *testing.T) {
 		},
 		"all of it": func(tk *Tokens, _ Issued) error { return tk.credentials.RevokeClient(t.Context(), "", "client") },
 		"by a reuse": func(tk *Tokens, app Issued) error {
-			refresh(t, tk, app.Refresh[:len(app.Refresh)-1]+"7", Refresh{Client: "client"}, ErrRefresh)
+			handle, _, _ := strings.Cut(app.Refresh, ".")
+			another, _ := newSecret()
+			refresh(t, tk, handle+"."+another, Refresh{Client: "client"}, ErrRefresh)
 			return nil
 		},
 	} {
