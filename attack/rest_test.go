@@ -2,6 +2,7 @@ package attack_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -173,4 +174,81 @@ func TestRESTScopes(t *testing.T) {
 	little.do("GET", "/api/rooms", "").want(t, http.StatusOK)
 	l.mallory.do("DELETE", "/api/tokens/"+made.field(t, "id"), "").want(t, http.StatusNoContent)
 	little.do("GET", "/api/rooms", "").want(t, http.StatusUnauthorized)
+}
+
+// Attack: a request is begun while the right to it is there, and its body is sent
+// when that has been taken away.
+func TestRESTAfterTheEnd(t *testing.T) {
+	l := start(t, "--seed-routes")
+	l.web.Transport.(*http.Transport).ExpectContinueTimeout = patience
+	for _, attack := range []struct {
+		as                 user
+		method, path, body string
+	}{
+		{l.mallory, "POST", "/api/rooms/general/messages", `{"message":"4711"}`},
+		{l.mallory, "PUT", "/api/rooms/general/stream", "4711"},
+		{l.mallory, "POST", "/api/rooms", `{"name":"r4711"}`},
+		{l.mallory, "POST", "/api/notifications", `{"message":"4711"}`},
+		{l.mallory, "POST", "/api/logs", `{"message":"4711"}`},
+		{l.mallory, "POST", "/api/tokens", `{"name":"4711","scopes":"chat:read"}`},
+		{l.mallory, "POST", "/send-message", `{"message":"4711"}`},
+		{l.mallory, "POST", "/stream-message", `{"message":"4711"}`},
+		{l.mallory, "POST", "/api/notify", `{"message":"4711"}`},
+		{l.admin, "POST", "/api/users", `{"username":"u4711","role":"admin"}`},
+		{l.admin, "PATCH", "/api/users/mallory", `{"role":"admin"}`},
+		{l.admin, "POST", "/api/invitations", `{"role":"admin"}`},
+	} {
+		t.Run(attack.method+" "+attack.path, func(t *testing.T) {
+			scopes := "chat:write notify logs:read logs:write"
+			if attack.as.name == "admin" {
+				scopes = "admin"
+			}
+			token := attack.as.do("POST", "/api/tokens", fmt.Sprintf(`{"name":"short","scopes":%q}`, scopes))
+			late := lateBody{Reader: strings.NewReader(attack.body), before: func() {
+				attack.as.do("DELETE", "/api/tokens/"+token.field(t, "id"), "").want(t, http.StatusNoContent)
+			}}
+			req, err := http.NewRequestWithContext(t.Context(), attack.method, l.url+attack.path, &late)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token.field(t, "token"))
+			req.Header.Set("Expect", "100-continue") // the body is asked for when the token has been found good
+			if req.Header.Set("Content-Type", "application/json"); strings.HasSuffix(attack.path, "/stream") {
+				req.Header.Set("Content-Type", "text/plain")
+			}
+			resp, err := l.web.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if late.before != nil {
+				t.Error("the body was not asked for")
+			}
+			(answer{resp.StatusCode, resp.Header, string(text)}).want(t, http.StatusUnauthorized)
+		})
+	}
+	for _, path := range []string{"/api/rooms", "/api/rooms/general/messages", "/api/notifications", "/api/logs", "/api/users"} {
+		a := l.admin.do("GET", path, "")
+		if a.want(t, http.StatusOK); strings.Contains(a.body, "4711") || strings.Contains(a.body, `"mallory","role":"admin"`) {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+}
+
+// lateBody is a body that something happens before, when it is asked for.
+type lateBody struct {
+	io.Reader
+	before func() // nil: it has happened
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	if b.before != nil {
+		b.before()
+		b.before = nil
+	}
+	return b.Reader.Read(p)
 }

@@ -2,11 +2,13 @@ package account
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"wigwag/auth"
+	"wigwag/web/endpoint"
 )
 
 // cookie is the name of the cookie of web sessions: with the prefix that no
@@ -67,8 +69,10 @@ func (s *Server) SignIn(w http.ResponseWriter, r *http.Request, name, password s
 // Identify finds out who a request comes from, by its bearer token, or where it
 // has none by the cookie of a web session. A cookie is sent by the browser, who
 // ever made it ask; so with one, what a page of another origin asks for is
-// refused, reading included.
+// refused, reading included. What is asked for is done when the body is there in
+// whole: so who may no longer come in by then does not get to its end.
 func (s *Server) Identify(next http.Handler) http.Handler {
+	next = s.checkedAtEnd(next)
 	bearer := s.o.Bearer(next)
 	return located(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header.Values("Authorization")) > 0 {
@@ -86,6 +90,34 @@ func (s *Server) Identify(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, identified(r, id))
 	}))
+}
+
+// checkedAtEnd has the body of a request whose identity is known end in a problem
+// if its sender may no longer come in by then.
+func (s *Server) checkedAtEnd(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := auth.FromContext(r.Context()) // whoever identified the request put it there
+		r = r.WithContext(r.Context())
+		r.Body = checkedBody{r.Body, func() bool { return s.o.Tokens.Revoked(id) }}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type checkedBody struct {
+	io.ReadCloser
+	revoked func() bool
+}
+
+// Read implements io.Reader.
+func (b checkedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) && b.revoked() {
+		const why = "the token has been revoked"
+		err = &endpoint.Problem{
+			Status: http.StatusUnauthorized, Detail: why, Challenge: auth.Challenge{Error: "invalid_token", Description: why}.String(),
+		}
+	}
+	return n, err
 }
 
 // identified returns r with the identity in its context and without what proved

@@ -91,7 +91,8 @@ func checkMembers(body []byte, allowed []string) error {
 	return nil
 }
 
-// ReadBody reads a body within bounds of size and time.
+// ReadBody reads a body within bounds of size and time. A problem that the body
+// itself ends with is returned as it is.
 func ReadBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	// Not every ResponseWriter has a connection; one without needs no bound.
 	conn := http.NewResponseController(w)
@@ -100,6 +101,9 @@ func ReadBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	_ = conn.SetReadDeadline(time.Time{})
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
 		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body is longer than %d KiB.", most>>10)}
+	}
+	if own, ok := errors.AsType[*Problem](err); ok {
+		return nil, own
 	}
 	if err != nil {
 		return nil, BadRequest("The body did not arrive in whole.")
