@@ -49,10 +49,10 @@ func Split(text string, by ChunkBy, limit int) []string {
 
 // FirstMessage returns how many bytes of a text that is longer than a message
 // may be, more than [MaxText], make a first message: up to the end of a line if
-// one is there, else of a grapheme, else of a character. The text is valid
-// UTF-8.
+// one with something on it is there, else of a grapheme, else of a character.
+// The text is valid UTF-8.
 func FirstMessage(text string) int {
-	if line := strings.LastIndexByte(text[:MaxText], '\n') + 1; line > 0 {
+	if line := strings.LastIndexByte(text[:MaxText], '\n') + 1; strings.TrimSpace(text[:line]) != "" {
 		return line
 	}
 	first := 0

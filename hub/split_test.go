@@ -142,6 +142,8 @@ func TestFirstMessage(t *testing.T) {
 		"a line that just fits":   {fill(MaxText-1) + "\nx", MaxText},
 		"the last line that fits": {"a\nb\n" + fill(MaxText) + "\n", 4},
 		"lines end by two signs":  {"a\r\n" + fill(MaxText), 3},
+		"lines of nothing":        {"\r\n \n" + fill(MaxText), MaxText},
+		"nothing but lines":       {strings.Repeat(" \n", MaxText), MaxText},
 		"two signs on the limit":  {fill(MaxText-1) + "\r\n", MaxText - 1},
 		"an accent":               {fill(MaxText) + "\u0301", MaxText - 1},
 		"an emoji of several":     {fill(MaxText-5) + family, MaxText - 5},
