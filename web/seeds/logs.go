@@ -1,6 +1,7 @@
 package seeds
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -36,19 +37,21 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	s.o.Events.ServeFeed(w, r, web.Feed{
 		Scopes: auth.ScopeLogsRead,
 		After:  r.Header.Get("Last-Event-ID"),
-		Open: func(ctx context.Context, a hub.Actor, after string) (web.Source, error) {
-			listener, err := s.o.Hub.Listen(ctx, a, hub.ListenOptions{Types: []string{"log"}, LineLevel: hub.LineDebug})
-			if err != nil {
-				return nil, err
-			}
-			earlier, err := s.earlier(ctx, a, after)
-			if err != nil {
-				listener.Close()
-				return nil, err
-			}
-			return newLogSource(listener, earlier), nil
-		},
+		Open:   s.openLogs,
 	})
+}
+
+func (s *Server) openLogs(ctx context.Context, a hub.Actor, after string) (web.Source, error) {
+	listener, err := s.o.Hub.Listen(ctx, a, hub.ListenOptions{Types: []string{"log"}, LineLevel: hub.LineDebug})
+	if err != nil {
+		return nil, err
+	}
+	earlier, err := s.earlier(ctx, a, after)
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return newLogSource(listener, earlier, after), nil
 }
 
 // earlier returns the latest lines, or all those after one. It fails with
@@ -71,26 +74,32 @@ func (s *Server) earlier(ctx context.Context, a hub.Actor, after string) ([]hub.
 	}
 }
 
-// logSource gives lines that were there, and then those that come. What was
-// stored while it was opened is among both.
+// logSource gives lines that were there, and then those that come. The listener
+// may hear late of what was there, so of its lines only those count that are newer.
 type logSource struct {
 	listening
 	earlier []hub.LogLine
-	given   map[string]bool // IDs of earlier
 }
 
-func newLogSource(l *hub.Listener, earlier []hub.LogLine) *logSource {
-	s := &logSource{earlier: earlier, given: map[string]bool{}}
-	for _, one := range earlier {
-		s.given[one.ID] = true
+// newLogSource makes one of a listener and the lines up to now, which are those
+// after one, if that is given.
+func newLogSource(l *hub.Listener, earlier []hub.LogLine, after string) *logSource {
+	newest := after
+	if n := len(earlier); n > 0 {
+		newest = earlier[n-1].ID
 	}
-	s.listening = listening{l, func(ev hub.Event) []byte {
-		if ev.Line == nil || s.given[ev.Line.ID] {
+	return &logSource{listening{l, func(ev hub.Event) []byte {
+		if ev.Line == nil || !isNewer(ev.Line.ID, newest) {
 			return nil
 		}
 		return ev.Frame("seeds", func() []byte { return encodeLine(*ev.Line) })
-	}}
-	return s
+	}}, earlier}
+}
+
+// isNewer compares the IDs of lines of one log: they begin alike and end in
+// numbers. Every one is newer than "0", and than none.
+func isNewer(id, than string) bool {
+	return cmp.Or(cmp.Compare(len(id), len(than)), cmp.Compare(id, than)) > 0
 }
 
 // Next implements web.Source.

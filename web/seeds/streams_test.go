@@ -3,6 +3,7 @@ package seeds
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -46,6 +47,70 @@ func (l *lab) writeLog(t *testing.T, level hub.LineLevel, text string) hub.LogLi
 		t.Fatal(err)
 	}
 	return line
+}
+
+// lateLog is a log whose followers hear of nothing until they may.
+type lateLog struct {
+	hub.Log
+	hear chan struct{}
+}
+
+func (l lateLog) Follow(fn func(hub.Record)) (stop func()) {
+	return l.Log.Follow(func(r hub.Record) {
+		<-l.hear
+		fn(r)
+	})
+}
+
+// TestLogsHeardLate: a line that is heard of when later ones have been given is
+// not given after them, nor one that the client has.
+func TestLogsHeardLate(t *testing.T) {
+	for name, resumes := range map[string]bool{"from the latest": false, "from the newest on": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				logger, late := slog.New(slog.DiscardHandler), lateLog{hub.NewEvictingMemoryLog(1 << 20), make(chan struct{})}
+				h, err := hub.New(t.Context(), hub.Options{Log: hub.NewMemoryLog(1 << 20), Lines: late, Users: people, Logger: logger})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer h.Close()
+				l, after := &lab{hub: h, seeds: &Server{o: Options{Hub: h}}}, ""
+				for range earlierLines + 20 {
+					id := l.writeLog(t, hub.LineInfo, "earlier").ID
+					if resumes {
+						after = id
+					}
+				}
+				source, err := l.seeds.openLogs(t.Context(), hub.Actor{Name: "bob"}, after)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer source.Close()
+				close(late.hear)
+				l.writeLog(t, hub.LineInfo, "live")
+				synctest.Wait()
+				given := map[string]int{}
+				for given["live"] == 0 {
+					frames, err := source.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					for frame := range frames {
+						for _, text := range []string{"earlier", "live"} {
+							given[text] += strings.Count(string(frame), `"message":"`+text+`"`)
+						}
+					}
+				}
+				want := earlierLines
+				if resumes {
+					want = 0
+				}
+				if given["earlier"] != want || given["live"] != 1 {
+					t.Errorf("given: %v, want %d of the earlier ones", given, want)
+				}
+			})
+		})
+	}
 }
 
 // TestLogs: events named by level, the latest lines first, none of them twice;
