@@ -61,14 +61,9 @@ func (h *Hub) seqIn(ctx context.Context, a Actor, t *turns, log kept, arg, s str
 	if !ok {
 		return 0, refuse(Invalid, arg, `%s is not a cursor: give the id of a message, the "next" of an earlier answer, or "0" for the beginning`, quote(s))
 	}
-	release, err := t.take(ctx, a)
+	state, err := stateOf(ctx, a, t, log)
 	if err != nil {
 		return 0, err
-	}
-	state, err := log.State(ctx)
-	release()
-	if err != nil {
-		return 0, storeError(err)
 	}
 	var reason string
 	switch {
@@ -82,6 +77,17 @@ func (h *Hub) seqIn(ctx context.Context, a Actor, t *turns, log kept, arg, s str
 		return c.seq, nil
 	}
 	return 0, reset(arg, s, reason, state)
+}
+
+// stateOf is where a log stands; to ask for it takes a turn.
+func stateOf(ctx context.Context, a Actor, t *turns, log Log) (State, error) {
+	release, err := t.take(ctx, a)
+	if err != nil {
+		return State{}, err
+	}
+	defer release()
+	state, err := log.State(ctx)
+	return state, storeError(err)
 }
 
 // reset is the answer to a cursor that does not work, with one that does.

@@ -150,6 +150,15 @@ func (h *Hub) readMark(user string) (cursor, uint64) {
 // inbox reads the notifications of a span that are the actor's to see, or only
 // those that others have sent.
 func (h *Hub) inbox(ctx context.Context, a Actor, part span, limit int, ofOthers bool) (scanned, error) {
+	if !ofOthers {
+		head, err := h.followed(ctx, a)
+		if err != nil {
+			return scanned{}, err
+		}
+		if part.before == 0 || part.before > head+1 { // what is stored from now on is for later
+			part.before = head + 1
+		}
+	}
 	subjects := []string{userSubject + a.Name, allSubject}
 	got, err := h.scanLog(ctx, a, h.logOf(""), part, subjects, limit, func(rec Record) (entry, bool) {
 		e := h.entry(rec)
@@ -167,6 +176,17 @@ func (h *Hub) inbox(ctx context.Context, a Actor, part span, limit int, ofOthers
 		}
 	}
 	return h.withSent(ctx, a, part, limit, got)
+}
+
+// followed waits until what the log holds is before listeners, but not for long.
+// Up to the position it returns it is known who has sent what.
+func (h *Hub) followed(ctx context.Context, a Actor) (uint64, error) {
+	state, err := stateOf(ctx, a, h.looks, h.log)
+	if err != nil {
+		return 0, err
+	}
+	h.live.await(ctx, state.Last)
+	return h.live.position(), nil
 }
 
 // withSent adds what the actor has sent to others in a span, which is all that

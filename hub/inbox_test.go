@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,6 +222,70 @@ func TestSentToOthers(t *testing.T) {
 	h = newHubWith(t, o)
 	check(h, alice, number-maxSent)
 	check(h, bob, 0)
+}
+
+// TestInboxMeanwhile: what is stored while a page is read is on a later one, in
+// whatever order it comes.
+func TestInboxMeanwhile(t *testing.T) {
+	for _, q := range []NotificationQuery{{After: "0"}, {}} {
+		log := &oddLog{Log: NewMemoryLog(1 << 20)}
+		h := newHubOver(t, log)
+		notify(t, h, bob, "alice", "1")
+		var once sync.Once
+		log.read = func(records []Record, err error) ([]Record, error) {
+			once.Do(func() {
+				notify(t, h, bob, "alice", "2")
+				notify(t, h, alice, "bob", "3")
+			})
+			return records, err
+		}
+		first, err := h.Notifications(t.Context(), alice, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		then, err := h.Notifications(t.Context(), alice, NotificationQuery{After: first.Next})
+		if got, want := noticeTexts(first)+" then "+noticeTexts(then), "1 then 2|3"; err != nil || got != want {
+			t.Errorf("%+v: %q, %v; want %q", q, got, err, want)
+		}
+	}
+}
+
+// deafLog tells of what is stored when the test says so.
+type deafLog struct {
+	Log
+	hears chan struct{}
+}
+
+func (l deafLog) Follow(fn func(Record)) func() {
+	return l.Log.Follow(func(r Record) {
+		<-l.hears
+		fn(r)
+	})
+}
+
+// TestInboxOfLateNode: a node that has not heard yet of what its log holds gives
+// it later, and leaves nothing out.
+func TestInboxOfLateNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := cluster()
+		h := newHubWith(t, o)
+		hears := make(chan struct{})
+		o.Log = deafLog{o.Log, hears}
+		late := newHubWith(t, o)
+		notify(t, h, alice, "bob", "1")
+		notify(t, h, bob, "alice", "2")
+		first, err := late.Notifications(t.Context(), alice, NotificationQuery{After: "0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(hears)
+		then, err := late.Notifications(t.Context(), alice, NotificationQuery{After: first.Next})
+		if got := noticeTexts(first) + noticeTexts(then); err != nil || got != "1|2" {
+			t.Errorf("%q, %v", got, err)
+		}
+		h.Close()
+		late.Close()
+	})
 }
 
 // TestInboxExpires: what has reached its end is not given, also to who
