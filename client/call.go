@@ -24,12 +24,12 @@ type call struct {
 // do makes a call until there is an answer, and takes that into out, unless that
 // is nil.
 func (c *Client) do(ctx context.Context, call call, out any) error {
-	return again(ctx, func() error { return c.attempt(ctx, call, out) })
+	return c.again(ctx, func() error { return c.attempt(ctx, call, out) })
 }
 
 // again repeats what fails by what may pass. When ctx ends before that, the
 // error says what it was.
-func again(ctx context.Context, attempt func() error) error {
+func (c *Client) again(ctx context.Context, attempt func() error) error {
 	var last error
 	for n := 0; ; n++ {
 		err := attempt()
@@ -38,6 +38,7 @@ func again(ctx context.Context, attempt func() error) error {
 		}
 		if ctx.Err() == nil {
 			last = err
+			c.retrying(err)
 			if wait(ctx, backOff(n, asked(err))) == nil {
 				continue
 			}

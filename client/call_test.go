@@ -36,7 +36,16 @@ func TestSendUntilStored(t *testing.T) {
 		answer(504, `{}`), silent, stalled, answer(201, sent),
 	}
 	play(t, steps, func(t *testing.T, c *Client, s *script) {
+		told := 0
+		c.retrying = func(err error) {
+			if told++; err == nil {
+				t.Error("tried again for no reason")
+			}
+		}
 		m, err := c.Send(t.Context(), Target{Room: "general"}, Draft{Text: "hi", ReplyTo: "e-6"})
+		if told != len(steps)-1 {
+			t.Errorf("it was told %d times", told)
+		}
 		if err != nil || m.ID != "e-7" || m.Message != "hi" || m.Sender.Name != "bob" || m.Time.IsZero() {
 			t.Errorf("%+v, %v", m, err)
 		}

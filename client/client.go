@@ -50,6 +50,9 @@ type Options struct {
 	// redirect is followed with the token. With it, [Client.Stream] notices a
 	// connection that has broken when the text goes on.
 	HTTP *http.Client
+	// Retrying is told what a call failed with, each time before it is tried
+	// again. Nil: nobody is told.
+	Retrying func(error)
 }
 
 // Client talks to one server. Its methods are safe for concurrent use.
@@ -58,6 +61,8 @@ type Client struct {
 	wrong  error  // with the origin
 	http   *http.Client
 	bearer bearer
+
+	retrying func(error)
 }
 
 // New returns a client. It talks to nobody yet: whether the server is there, the
@@ -75,6 +80,9 @@ func New(o Options) *Client {
 	given.Timeout = 0
 	given.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.http = &given
+	if c.retrying = o.Retrying; c.retrying == nil {
+		c.retrying = func(error) {}
+	}
 	return c
 }
 

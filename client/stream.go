@@ -33,7 +33,7 @@ func (c *Client) Stream(ctx context.Context, t Target, text io.Reader) (Streamed
 		return Streamed{}, err
 	}
 	var s Streamed
-	err = again(ctx, func() (err error) {
+	err = c.again(ctx, func() (err error) {
 		s, err = c.streamOnce(ctx, path+"/stream", text)
 		return err
 	})

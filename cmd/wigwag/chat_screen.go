@@ -38,6 +38,7 @@ type outgoing struct{ room, text string }
 
 // onTerminal runs a chat.
 func (t *chatting) onTerminal(ctx context.Context, in, out *os.File) error {
+	t.notes = nil // the screen tells
 	c, server, err := t.dial()
 	if err != nil {
 		return err

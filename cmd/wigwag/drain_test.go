@@ -48,20 +48,6 @@ func rest(events *sse.Reader) (last sse.Event, all string) {
 	}
 }
 
-// inOrder wants all of the texts, one after the other.
-func inOrder(t *testing.T, name, all string, texts ...string) {
-	t.Helper()
-	rest := all
-	for _, text := range texts {
-		_, after, ok := strings.Cut(rest, text)
-		if !ok {
-			t.Errorf("%s does not have %q in order: %s", name, texts, all)
-			return
-		}
-		rest = after
-	}
-}
-
 // On SIGTERM a server first is no longer ready and serves on, then refuses what
 // is new, on new connections and on those it has, while what runs finishes and
 // can be resumed and what listens ends; then it exits with 0.

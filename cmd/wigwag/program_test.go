@@ -144,3 +144,17 @@ func (p *program) findURL(t *testing.T) {
 	}
 	p.url = entry.URL
 }
+
+// inOrder wants all of the texts, one after the other.
+func inOrder(t *testing.T, name, all string, texts ...string) {
+	t.Helper()
+	rest := all
+	for _, text := range texts {
+		_, after, ok := strings.Cut(rest, text)
+		if !ok {
+			t.Errorf("%s does not have %q in order: %s", name, texts, all)
+			return
+		}
+		rest = after
+	}
+}

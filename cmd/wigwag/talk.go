@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,12 +23,17 @@ type talker struct {
 	timeout time.Duration
 	json    bool
 	target  client.Target
+	notes   io.Writer // where it is told that the server does not answer; nil: nowhere
 }
 
 // command makes such a command.
 func (t *talker) command(use, short, long string, args cobra.PositionalArgs, run func(*cobra.Command, []string) error) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: args, RunE: run,
+		Use: use, Short: short, Args: args,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t.notes = cmd.ErrOrStderr()
+			return run(cmd, args)
+		},
 		Long: long + "\n\n" +
 			"It goes to the server you are signed in to (wigwag login URL). Without a sign-in, WIGWAG_SERVER and WIGWAG_TOKEN\n" +
 			"(or WIGWAG_TOKEN_FILE) name the server and hold a token; with --auth=none the server alone is enough.\n\n" + exitCodes,
@@ -97,7 +103,23 @@ func (t *talker) dial() (*client.Client, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return client.New(client.Options{Server: server, Token: token}), server, nil
+	return client.New(client.Options{Server: server, Token: token, Retrying: t.retrying(server)}), server, nil
+}
+
+// retrying says, once, that the server does not answer, when it has not done so
+// twice in a row: who waits wants to know what for.
+func (t *talker) retrying(server string) func(error) {
+	var failures atomic.Int32
+	return func(err error) {
+		if t.notes == nil || failures.Add(1) != 2 {
+			return
+		}
+		within := "until you end it"
+		if t.timeout > 0 {
+			within = fmt.Sprintf("for %v in all (--timeout)", t.timeout)
+		}
+		_, _ = fmt.Fprintf(t.notes, "wigwag: %s: %v; trying again, %s\n", server, cleanError{err}, within)
+	}
 }
 
 // run calls fn with a client, for as long as it takes, and says of its error
