@@ -19,21 +19,6 @@ import (
 	"wigwag/transport/sse"
 )
 
-// eventually calls done until it is true, for a minute.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("within a minute it did not happen that %s", what)
-		}
-	}
-}
-
 // rest reads a stream to its end and returns its last event, and all that it
 // held.
 func rest(events *sse.Reader) (last sse.Event, all string) {

@@ -158,3 +158,18 @@ func inOrder(t *testing.T, name, all string, texts ...string) {
 		rest = after
 	}
 }
+
+// eventually calls done until it is true, for a minute.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("within a minute it did not happen that %s", what)
+		}
+	}
+}
