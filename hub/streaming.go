@@ -18,8 +18,8 @@ const (
 
 	// partialEvery is the shortest time between two partials of a message.
 	partialEvery = time.Second / 25
-	// partialBytes bounds what all partials of one message are together, and
-	// partialRate what they may be beyond that for every second that it takes:
+	// partialBytes bounds what the partials of one message are together in any
+	// time, and partialRate what they may be beyond that for every second of it:
 	// so what has arrived is shown after two seconds at most, however long the
 	// text is and whether or not more comes.
 	partialBytes = 1 << 20
@@ -72,8 +72,8 @@ type Streaming struct {
 	frames  *frames       // of newest
 	step    uint64        // of live.partialStep, when newest was shown
 	element *list.Element // in live.shown, nil before the first
-	bytes   int           // of all partials shown
-	began   time.Time
+	spent   int           // of partialBytes, when newest was shown
+	spentAt time.Time     // which is then
 
 	triedAt time.Time   // when the text so far was shown, or found to be none to show
 	pending *time.Timer // tries again when the time has come; nil when nothing is new
@@ -122,8 +122,8 @@ func (l *live) begin(s *Streaming) error {
 	}
 	l.streams[s.id] = s
 	l.streamsOf[s.actor.Name]++
-	s.began = time.Now()
-	s.heardAt = s.began
+	s.heardAt = time.Now()
+	s.spentAt = s.heardAt
 	s.silence = time.AfterFunc(silentFor, s.endSilent)
 	return nil
 }
@@ -192,14 +192,13 @@ func (s *Streaming) showLocked(now time.Time) {
 	if text == "" || s.newest != nil && s.newest.Message == text {
 		return
 	}
-	if over := s.bytes + len(text) - allowance(len(text)); over > 0 {
-		allowed := s.began.Add(time.Duration(over) * time.Second / partialRate)
-		if wait := allowed.Sub(now); wait > 0 {
-			s.pending = time.AfterFunc(wait, s.showPending)
-			return
-		}
+	regained := int(now.Sub(s.spentAt).Seconds() * partialRate)
+	spent := max(0, s.spent-regained) + len(text)
+	if over := spent - allowance(len(text)); over > 0 {
+		s.pending = time.AfterFunc(time.Duration(over)*time.Second/partialRate, s.showPending)
+		return
 	}
-	s.bytes += len(text)
+	s.spent, s.spentAt = spent, now
 	s.publishLocked(&Partial{Message: text, Time: timeOf(now)})
 }
 
@@ -403,8 +402,8 @@ func (s *Streaming) stopTimersLocked() {
 	}
 }
 
-// allowance is how many bytes all partials of a message may be together by the
-// time its text has n bytes. It lets parts grow with the text: short texts are
+// allowance is how many bytes the partials of a message may be together at once
+// by the time its text has n bytes. It lets parts grow with the text: short texts are
 // shown part by part, and at MaxText, with a last partial in reserve for a
 // cancellation, the sum is partialBytes.
 func allowance(n int) int {

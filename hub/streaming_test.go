@@ -261,6 +261,38 @@ func TestPartialsOfLongText(t *testing.T) {
 	})
 }
 
+// TestPartialsAfterQuiet: who has said little for long may not show more at once
+// for it.
+func TestPartialsAfterQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		c := collect(t, h, bob)
+		s := begin(t, h, alice, Draft{})
+		s.Part(strings.Repeat("x", MaxText-1_000), 0, 0)
+		for range 60 {
+			pass(silentFor - time.Second)
+			s.Alive()
+		}
+		earlier, _ := c.all()
+		began := time.Now()
+		for range 500 {
+			s.Part("x", 0, 0)
+			pass(partialEvery)
+		}
+		pass(time.Minute)
+		sum, most := 0, partialBytes+int(time.Since(began)*partialRate/time.Second)
+		events, _ := c.all()
+		for _, e := range events[len(earlier):] {
+			sum += len(e.Partial.Message)
+		}
+		if last := events[len(events)-1].Partial; sum > most || len(last.Message) != MaxText-500 {
+			t.Errorf("%d partials are %d bytes together, at most %d are allowed; the last has %d", len(events)-len(earlier), sum, most, len(last.Message))
+		}
+		s.Cancel()
+		h.Close()
+	})
+}
+
 // TestFinishAt: of a text that was shown, the beginning is stored.
 func TestFinishAt(t *testing.T) {
 	h := newHub(t)
