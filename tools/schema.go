@@ -83,6 +83,7 @@ func withMessages() mcp.ToolOption {
 		"time":        text("When it was stored."),
 		"reply_to":    text("ID of the message that this one answers."),
 		"stream_id":   text("Set if it arrived in parts."),
+		"interrupted": boolean("Its sender broke off: this is what had arrived."),
 		"truncated":   boolean("The text is cut; read_messages with a higher max_chars shows more of it."),
 		"total_chars": integer("Length of the whole text if it is cut."),
 	}, "id", "type", "room", "sender", "message", "time")

@@ -131,6 +131,9 @@ func (e excerpt) write(b *strings.Builder, boundary string) {
 	if e.StreamID != "" {
 		fmt.Fprintf(b, " stream_id=%q", e.StreamID)
 	}
+	if e.Interrupted {
+		b.WriteString(` interrupted="true"`)
+	}
 	if e.Truncated {
 		fmt.Fprintf(b, ` truncated="true" total_chars="%d"`, e.TotalChars)
 	}

@@ -49,6 +49,16 @@ func unfence(t *testing.T, text string) (attributes, texts []string) {
 	return attributes, texts
 }
 
+// TestInterrupted: a text that its sender did not finish is told from a whole one.
+func TestInterrupted(t *testing.T) {
+	whole, part := message(1, "all of it"), message(2, "some of")
+	part.Interrupted = true
+	attributes, _ := unfence(t, Transcript([]hub.Message{whole, part}))
+	if len(attributes) != 2 || strings.Contains(attributes[0], "interrupted") || !strings.HasSuffix(attributes[1], ` interrupted="true"`) {
+		t.Errorf("%q", attributes)
+	}
+}
+
 func TestHostileTexts(t *testing.T) {
 	for _, tt := range []struct{ name, text, shown string }{
 		{"plain", "hello\n\tworld", "hello\n\tworld"},
