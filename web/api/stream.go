@@ -137,19 +137,24 @@ func (s *Server) awaitTurn(ctx context.Context) {
 // endedEarly stores what has arrived of a stream that did not come to its end,
 // and makes of the reason what its sender is told, if anybody is there.
 func (s *Server) endedEarly(r *http.Request, text *relay, why error) error {
-	what := "nothing was stored"
 	m, err := text.interrupt(r.Context())
+	if err != nil {
+		s.logger.LogAttrs(r.Context(), slog.LevelWarn, "an interrupted message is not stored", slog.String("user", text.actor.Name), slog.Any("error", err))
+	}
+	var what string
 	n := len(text.stored)
 	switch {
-	case err != nil:
-		what = "what had arrived of its last message was not stored"
-		s.logger.LogAttrs(r.Context(), slog.LevelWarn, "an interrupted message is not stored", slog.String("user", text.actor.Name), slog.Any("error", err))
 	case m != nil && n > 0:
 		what = fmt.Sprintf("what had arrived is stored: %d whole messages, and %s, which is marked as interrupted", n, m.ID)
 	case m != nil:
 		what = "what had arrived is stored as " + m.ID + ", which is marked as interrupted"
 	case n > 0:
-		what = fmt.Sprintf("stored are %d messages, the last of which is %s", n, text.stored[n-1].ID)
+		what = fmt.Sprintf("stored are %d whole messages, the last of which is %s, and nothing after it", n, text.stored[n-1].ID)
+	default:
+		what = "nothing of the text is stored"
+	}
+	if m == nil && (errors.Is(why, context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)) {
+		what += ", as far as is known: the log may have taken one more message"
 	}
 	p := *s.endpoints.ProblemOf(r, problemOfEnd(why))
 	p.Detail += "; " + what

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -229,6 +230,28 @@ func TestStreamBackPressure(t *testing.T) {
 		_ = body.Close()
 		synctest.Wait()
 	})
+}
+
+// When the storage is full in the middle of a text, its sender is told what is
+// stored of it.
+func TestStreamStorageFull(t *testing.T) {
+	for size, whole := range map[int]int{50_000: 0, 180_000: 1} {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := streamOver(t, hub.NewMemoryLog(int64(size)-40_000), false, listener, (&net.Dialer{}).DialContext)
+		text := strings.Repeat("a line\n", size/7)
+		a := f.sendBody(t, http.MethodPut, generalStream, "alice", strings.NewReader(text)).told(http.StatusServiceUnavailable)
+		all := storedIn(t, f.hub)
+		says := "; nothing of the text is stored"
+		if whole > 0 && len(all) == whole {
+			says = fmt.Sprintf("; stored are %d whole messages, the last of which is %s, and nothing after it", whole, all[whole-1].ID)
+		}
+		if len(all) != whole || !strings.Contains(a.text, "storage is full") || !strings.Contains(a.text, says) || a.header.Get("Retry-After") == "" {
+			t.Errorf("of %d bytes %d messages are stored, and told is %s", size, len(all), a.text)
+		}
+	}
 }
 
 // receptionOf is for a text of alice's, read from nothing.
