@@ -207,7 +207,7 @@ func (c *client) lost(t *testing.T, cursor string) {
 	t.Helper()
 	var reset struct{ Oldest, Reason string }
 	ev := c.await(t, cursor, "reset")
-	if err := json.Unmarshal([]byte(ev.data), &reset); err != nil || reset.Oldest == "" || reset.Reason == "" || ev.id != "" {
+	if err := json.Unmarshal([]byte(ev.data), &reset); err != nil || reset.Oldest == "" || reset.Reason == "" || ev.id == "" {
 		t.Errorf("the reset after %s is %+v (%v)", cursor, ev, err)
 	}
 	var page any

@@ -71,7 +71,7 @@ func TestLoopback(t *testing.T) {
 	}
 	refused := url.Values{"error": {"access_denied"}, "error_description": {"no\x1b[2Jthanks"}, "state": {l.state}, "iss": {issuer}}
 	page = body(t, request(t, client, "GET", l.address+"?"+refused.Encode(), ""))
-	if _, err := l.wait(t.Context()); err == nil || !strings.Contains(err.Error(), "no [2Jthanks") || strings.Contains(page, "thanks") {
+	if _, err := l.wait(t.Context()); err == nil || !strings.Contains(err.Error(), "nothanks") || strings.Contains(page, "thanks") {
 		t.Errorf("error %v, page %s", err, page)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 1)

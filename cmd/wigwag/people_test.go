@@ -109,7 +109,7 @@ func TestDisabledIsOut(t *testing.T) {
 // What is not a command is refused, at whatever depth.
 func TestUnknownCommands(t *testing.T) {
 	for _, args := range []string{"nonsense", "user nonsense", "serve nonsense"} {
-		if out, code := command(t, strings.Fields(args)...); code != 1 || !strings.Contains(out, `"nonsense"`) {
+		if out, code := command(t, strings.Fields(args)...); code != exitUsage || !strings.Contains(out, `"nonsense"`) {
 			t.Errorf("%s: %d, %q", args, code, out)
 		}
 	}
