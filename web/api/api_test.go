@@ -541,9 +541,11 @@ func TestPace(t *testing.T) {
 func TestRunning(t *testing.T) {
 	l := newLab(t, func(o *api.Options) { o.MaxCallsPerUser = 1 })
 	body, send := io.Pipe()
-	done := make(chan answer)
+	done := make(chan answer, 1)
 	go func() {
-		done <- l.as(t, auth.Identity{Subject: "alice", Scopes: auth.ScopeAdmin}, "POST /api/rooms/general/messages", body)
+		a := l.as(t, auth.Identity{Subject: "alice", Scopes: auth.ScopeAdmin}, "POST /api/rooms/general/messages", body)
+		_ = body.Close() // when it is not read, whoever writes it is told
+		done <- a
 	}()
 	if _, err := io.WriteString(send, `{"message":`); err != nil { // it is being read
 		t.Fatal(err)
