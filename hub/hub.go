@@ -101,6 +101,7 @@ type Options struct {
 	MaxListeners      int // listeners and waits at a time; 0: 20,000
 	MaxStreamsPerUser int // messages on their way in parts; 0: 32
 	MaxRoomsPerUser   int // opened by the user; 0: 500
+	MaxAlteredPerUser int // rooms opened, topics changed, members added and removed, at once; then one a second; 0: 2,000
 	MaxKeysPerUser    int // idempotency keys remembered; 0: 1,000
 	MaxReadsPerUser   int // readings of the log at a time, of listeners and of all else; 0: 4
 }
@@ -132,6 +133,7 @@ type Hub struct {
 
 	observer Observer
 	trail    Trail
+	altered  altered
 
 	waits    context.Context //nolint:containedctx // ended by EndWaits, not by a caller
 	endWaits context.CancelFunc
@@ -196,6 +198,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		looks:   newTurns(maxLooks, cmp.Or(o.MaxReadsPerUser, maxUserTurns)),
 
 		observer: o.Observer, trail: o.Trail,
+		altered: altered{most: cmp.Or(o.MaxAlteredPerUser, maxAltered), free: map[string]time.Time{}},
 	}
 	h.waits, h.endWaits = context.WithCancel(context.Background())
 	life, end := context.WithCancel(context.Background())

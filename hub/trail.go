@@ -3,6 +3,16 @@ package hub
 import (
 	"context"
 	"slices"
+	"sync"
+	"time"
+)
+
+// What one user may change of rooms: so much at once, and then one thing in every
+// so long. All of it is remembered by the trail, of which nobody shall push out
+// what was before.
+const (
+	maxAltered   = 2_000 // where nothing else is said
+	alteredEvery = time.Second
 )
 
 // Trail is told what should be remembered of who did what to rooms. Its methods
@@ -34,13 +44,19 @@ func (untold) RoomMissed(Actor, string, bool) {}
 // trail.
 func (h *Hub) alter(ctx context.Context, a Actor, name string, decide func(*room) (*roomRecord, error)) (*room, bool, error) {
 	var done []RoomChange
+	counted := 0 // in an earlier try
 	r, isNew, err := h.rooms.change(ctx, name, func(r *room) (*roomRecord, error) {
 		rec, err := decide(r)
-		done = nil // of an earlier try
-		if err == nil && rec != nil {
-			done = changesOf(name, r, rec)
+		done = nil
+		if err != nil || rec == nil {
+			return nil, err
 		}
-		return rec, err
+		done = changesOf(name, r, rec)
+		if err := h.altered.count(a.Name, len(done)-counted); err != nil {
+			return nil, err
+		}
+		counted = max(counted, len(done))
+		return rec, nil
 	}, h.applyRoom)
 	if err != nil {
 		return nil, false, err
@@ -73,4 +89,32 @@ func membersChanged(room, what string, users, others []string) (all []RoomChange
 		}
 	}
 	return all
+}
+
+// altered counts what each user has changed of rooms.
+type altered struct {
+	most int // at once; negative: no bound
+
+	mu   sync.Mutex
+	free map[string]time.Time // when a user has all of it again; at most one of each user, guarded by mu
+}
+
+// count counts n changes by a user, or fails if those are too many now.
+func (c *altered) count(user string, n int) error {
+	if c.most < 0 || n <= 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	free := c.free[user]
+	if free.Before(now) {
+		free = now
+	}
+	free = free.Add(time.Duration(n) * alteredEvery)
+	if over := free.Sub(now) - time.Duration(c.most)*alteredEvery; over > 0 {
+		return refuse(Full, "", "you have changed rooms and their members too often: %d changes are allowed at once, and then one a second; try again in %d s", c.most, (over+time.Second-1)/time.Second)
+	}
+	c.free[user] = free
+	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // heard is a trail that remembers.
@@ -70,6 +72,44 @@ func TestTrail(t *testing.T) {
 			t.Errorf("%s: heard %q, want %q", step.name, got, step.want)
 		}
 	}
+}
+
+// TestTrailIsNotFlooded: what is remembered of one user is so much at once, and then
+// one thing a second, whichever way it is done; others have their own.
+func TestTrailIsNotFlooded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, trail := t.Context(), &heard{}
+		h := newHubWith(t, Options{Log: NewMemoryLog(1 << 20), Trail: trail, MaxAlteredPerUser: 4})
+		topic := func(a Actor, text string) error {
+			return second(h.OpenRoom(ctx, a, RoomSpec{Name: "plans", Private: true, Topic: text}))
+		}
+		if err := second(h.OpenRoom(ctx, alice, RoomSpec{Name: "plans", Private: true, Invite: []string{"bob", "carol"}})); err != nil { // 3
+			t.Fatal(err)
+		}
+		if err := topic(alice, "1"); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, topic(alice, "2"), Full, "")
+		wantCode(t, h.Expel(ctx, alice, "plans", "carol"), Full, "")
+		if err := topic(alice, "1"); err != nil { // which changes nothing
+			t.Error(err)
+		}
+		if err := topic(bob, "3"); err != nil {
+			t.Error(err)
+		}
+		<-time.After(2 * time.Second)
+		wantCode(t, second(h.OpenRoom(ctx, alice, RoomSpec{Name: "more", Private: true, Invite: []string{"bob", "carol"}})), Full, "")
+		if err := h.Expel(ctx, alice, "plans", "carol"); err != nil {
+			t.Error(err)
+		}
+		if err := topic(alice, "4"); err != nil {
+			t.Error(err)
+		}
+		wantCode(t, topic(alice, "5"), Full, "")
+		if got := trail.take(); len(got) != 7 {
+			t.Errorf("heard %q", got)
+		}
+	})
 }
 
 func only[T any](_ T, err error) error { return err }

@@ -156,7 +156,7 @@ func (s *settings) hubOptions() hub.Options {
 		MaxStreamsPerUser: l.MaxCallsPerUser,
 	}
 	if s.auth == authNone {
-		o.Users, o.MaxRoomsPerUser, o.MaxKeysPerUser, o.MaxReadsPerUser = everybody{}, -1, -1, -1
+		o.Users, o.MaxRoomsPerUser, o.MaxAlteredPerUser, o.MaxKeysPerUser, o.MaxReadsPerUser = everybody{}, -1, -1, -1, -1
 	}
 	return o
 }
